@@ -1,0 +1,84 @@
+"""Everything the store raises of its own, under one root.
+
+Each message says what happened, to which session or file, and what to do next. The facts in it are
+attributes too, and every error can be pickled, so it crosses process boundaries whole.
+"""
+
+from typing import Any
+
+
+class SessionManagerError(Exception):
+    """The root: catch it to catch whatever the store itself refuses or fails at."""
+
+    def __init__(self, message: str, /, **facts: Any) -> None:
+        super().__init__(message)
+        self.__dict__.update(facts)
+
+
+class SessionNotFoundError(SessionManagerError, ValueError):
+    """An operation that needs a session was given the id of none."""
+
+    session_id: str
+
+
+class SessionCapacityError(SessionManagerError):
+    """The store is full and its eviction policy leaves nothing to evict."""
+
+    max_sessions: int
+
+
+class SessionLockError(SessionManagerError):
+    """The right to write was not obtained within `lock_timeout` seconds; nothing was changed."""
+
+    lock_timeout: float
+
+
+class IdempotencyConflictError(SessionManagerError):
+    """The key (or session id) already belongs to a session made from another request."""
+
+    session_id: str
+
+
+class SessionCorruptedError(SessionManagerError):
+    """What is stored for a session no longer validates; `recover_corrupted_session` resets it."""
+
+    session_id: str
+    where: str
+
+
+class LeaseHeldError(SessionManagerError):
+    """Somebody else works on the session and their lease has not run out."""
+
+    session_id: str
+    holder: str
+
+
+class LeaseLostError(SessionManagerError):
+    """The session was claimed by somebody else since this run began."""
+
+    session_id: str
+    holder: str | None
+
+
+class ManagerClosedError(SessionManagerError):
+    """The manager was shut down; its sessions are safe, open a new manager to reach them."""
+
+
+class DatabaseUnavailableError(SessionManagerError):
+    """The database cannot be opened, read or written.
+
+    `in_doubt` is true when the failure came from the commit itself: the write may or may not have been
+    saved. Repeating it is safe: every write of the store can be repeated under its own key.
+    """
+
+    in_doubt: bool = False
+
+
+class SchemaError(SessionManagerError):
+    """The database's tables are not the ones this version of the code works on.
+
+    `found` is the revision of the database, or None when it has none; `expected` is the code's.
+    """
+
+    found: str | None
+    expected: str

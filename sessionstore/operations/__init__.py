@@ -1,0 +1,1 @@
+"""What the manager promises, one group of verbs a file. Functions over a `Store`; no SQL."""

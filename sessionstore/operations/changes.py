@@ -1,0 +1,112 @@
+"""How a session changes: what a change of status sets, and what each change leaves in the history.
+
+The one place that decides it, for single updates, locked ones and bulk ones alike.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sessionstore.events import EventType
+from sessionstore.models import GenerationStatus
+from sessionstore.persistence.codec import EncodedScene, SessionCodec
+from sessionstore.persistence.repository import SessionState
+from sessionstore.persistence.unit import UnitOfWork
+
+# The fields of a session that its users may change; the others are the store's own.
+CHANGEABLE = frozenset({"status", "request_data", "scenes", "progress", "error_message", "metadata"})
+
+# What else a change to one of these statuses is announced as.
+_ANNOUNCED_AS = {
+    GenerationStatus.COMPLETED: [EventType.COMPLETED],
+    GenerationStatus.FAILED: [EventType.FAILED],
+    GenerationStatus.CANCELLED: [EventType.CANCELLED],
+}
+
+
+@dataclass(slots=True)
+class Changes:
+    """Changes of one session, validated and encoded; None leaves a part as it is."""
+
+    columns: dict[str, Any] = field(default_factory=dict)
+    status: GenerationStatus | None = None
+    scenes: list[EncodedScene] | None = None
+
+
+def status_from(value: object) -> GenerationStatus:
+    """A status, given as one or by its value.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    try:
+        return GenerationStatus(value)  # type: ignore[arg-type]  # that is the question
+    except ValueError:
+        raise ValueError(f"status must be one of {', '.join(GenerationStatus)}") from None
+
+
+def encode_changes(codec: SessionCodec[Any, Any], fields: Mapping[str, Any]) -> Changes:
+    """Validates new values of changeable fields.
+
+    Raises:
+        ValueError, TypeError: naming the field that cannot be stored.
+    """
+    changes = Changes()
+    if "status" in fields:
+        changes.status = status_from(fields["status"])
+    if "scenes" in fields:
+        changes.scenes = codec.encode_scenes(fields["scenes"])
+    if "request_data" in fields:
+        changes.columns |= codec.encode_request(fields["request_data"]).columns()
+    if "progress" in fields:
+        changes.columns |= codec.encode_progress(fields["progress"])
+    if "metadata" in fields:
+        changes.columns["metadata"] = codec.encode_metadata(fields["metadata"])
+    if "error_message" in fields:
+        changes.columns["error_message"] = codec.encode_error_message(fields["error_message"])
+    return changes
+
+
+def apply_changes(unit: UnitOfWork, session_id: str, current: SessionState, changes: Changes) -> None:
+    """Saves `changes` of a session that is there, and records and announces what they amount to."""
+    if changes.scenes is not None:
+        unit.sessions.replace_scenes(session_id, changes.scenes)
+        unit.history.record(session_id, EventType.SCENES_SET)
+        unit.publish(session_id, EventType.SCENES_SET)
+    status = changes.status
+    columns = changes.columns
+    if status is not None:
+        columns = _status_columns(current, status, unit.now) | columns
+    if columns:
+        unit.sessions.update(session_id, columns)
+    if changes.columns.keys() - {"error_message"} or (changes.columns and status is None):
+        unit.history.record(session_id, EventType.UPDATED)
+        unit.publish(session_id, EventType.UPDATED)
+    if status is not None and status is not current.status:
+        unit.history.record(session_id, EventType.STATUS_CHANGED)
+        unit.publish(session_id, EventType.STATUS_CHANGED, *_ANNOUNCED_AS.get(status, []))
+
+
+def _status_columns(current: SessionState, status: GenerationStatus, now: datetime) -> dict[str, Any]:
+    """The columns that a change from `current` to `status` sets.
+
+    The first active status starts the session. Becoming terminal finishes it, and its duration counts from the
+    start. Leaving a terminal status takes the finish and the error of that run back.
+    """
+    columns: dict[str, Any] = {"status": status.value}
+    started_at = current.started_at
+    if status.is_active() and started_at is None:
+        started_at = now
+        columns |= {"started_at": now, "queue_ms": _milliseconds(current.created_at, now)}
+    if status.is_terminal() and status is not current.status:
+        generation_ms = None if started_at is None else _milliseconds(started_at, now)
+        columns |= {"finished_at": now, "generation_ms": generation_ms}
+    if current.status.is_terminal() and not status.is_terminal():
+        columns |= {"finished_at": None, "generation_ms": None, "error_message": None}
+    return columns
+
+
+def _milliseconds(start: datetime, end: datetime) -> int:
+    # A clock that was set back between the two must not make a duration negative.
+    return max(0, round((end - start).total_seconds() * 1000))

@@ -1,0 +1,85 @@
+"""Reading, changing and saving a session as one step that nobody gets in between."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from sessionstore.errors import SessionNotFoundError
+from sessionstore.identifiers import checked_identifier
+from sessionstore.models import GenerationSession
+from sessionstore.operations.changes import CHANGEABLE, apply_changes, encode_changes
+from sessionstore.operations.store import Store
+from sessionstore.persistence.unit import UnitOfWork
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Operation = Callable[[GenerationSession[Any, Any]], T]
+
+
+def with_session_lock(store: Store, session_id: str, operation: Operation[T]) -> T:
+    """Runs `operation` on the session and saves what it changed."""
+    checked_identifier(session_id, "session_id")
+    with store.engine.transaction() as unit:
+        return _operate(unit, session_id, operation)
+
+
+def update_atomically(store: Store, session_id: str, updates: Mapping[str, Any]) -> bool:
+    """Saves several fields together."""
+    checked_identifier(session_id, "session_id")
+    if not isinstance(updates, Mapping):
+        raise TypeError(f"updates must be a dict, not {type(updates).__name__}")
+    ignored = sorted(str(name) for name in updates.keys() - CHANGEABLE)
+    if ignored:
+        logger.warning("atomic_session_update ignores %s: a session's %s can change", ignored, sorted(CHANGEABLE))
+    changes = encode_changes(store.codec, updates)
+
+    def work(unit: UnitOfWork) -> bool:
+        current = unit.sessions.state(session_id)
+        if current is not None:
+            apply_changes(unit, session_id, current, changes)
+        return current is not None
+
+    return store.engine.write(work)
+
+
+def update_in_bulk(store: Store, session_ids: Iterable[str], operation: Operation[object]) -> int:
+    """Runs `operation` on each session, all in one transaction; one that fails is left as it was."""
+    wanted = [checked_identifier(session_id, "session_ids") for session_id in session_ids]
+    succeeded = 0
+    with store.engine.transaction() as unit:
+        for session_id in wanted:
+            try:
+                with unit.savepoint():
+                    _operate(unit, session_id, operation)
+            except Exception:
+                logger.exception("bulk update left a session as it was", extra={"session_id": session_id})
+            else:
+                succeeded += 1
+    return succeeded
+
+
+@contextmanager
+def transaction(store: Store) -> Iterator[None]:
+    """Whatever the thread does inside commits together or not at all."""
+    with store.engine.transaction():
+        yield
+
+
+def _operate(unit: UnitOfWork, session_id: str, operation: Operation[T]) -> T:
+    current = unit.sessions.state(session_id)
+    session = unit.sessions.get(session_id)
+    if session is None or current is None:
+        raise SessionNotFoundError(
+            f"there is no session {session_id!r}; find_tombstone() says whether there was one",
+            session_id=session_id,
+        )
+    before = session.model_copy(deep=True)
+    result = operation(session)
+    if (session.session_id, session.created_at) != (before.session_id, before.created_at):
+        raise ValueError(f"session {session_id!r}: session_id and created_at cannot change; nothing was saved")
+    changed = {name: getattr(session, name) for name in CHANGEABLE if getattr(session, name) != getattr(before, name)}
+    if changed:
+        apply_changes(unit, session_id, current, encode_changes(unit.codec, changed))
+    return result

@@ -1,0 +1,95 @@
+"""Resetting a session whose stored data no longer validates."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from sessionstore.errors import SessionCorruptedError
+from sessionstore.events import EventType
+from sessionstore.identifiers import checked_identifier
+from sessionstore.models import GenerationStatus, ProgressUpdate
+from sessionstore.operations.changes import Changes, apply_changes
+from sessionstore.operations.store import Store
+from sessionstore.persistence.codec import EncodedRequest, SessionCodec
+from sessionstore.persistence.repository import StoredParts
+from sessionstore.persistence.unit import UnitOfWork
+
+RECOVERED_MESSAGE = "Session recovered from corrupted state"
+
+
+def recover_corrupted(store: Store, session_id: str) -> bool:
+    """Fails the session, keeping what still validates and setting the rest aside."""
+    checked_identifier(session_id, "session_id")
+
+    def work(unit: UnitOfWork) -> bool:
+        parts, current = unit.sessions.stored_parts(session_id), unit.sessions.state(session_id)
+        if parts is None or current is None or _is_sound(unit, session_id):
+            return False
+        changes = Changes(status=GenerationStatus.FAILED, columns={"error_message": RECOVERED_MESSAGE})
+        changes.columns |= _mend(unit, session_id, parts)
+        apply_changes(unit, session_id, current, changes)
+        unit.history.record(session_id, EventType.RECOVERED)
+        unit.publish(session_id, EventType.RECOVERED)
+        return True
+
+    return store.engine.write(work)
+
+
+def _is_sound(unit: UnitOfWork, session_id: str) -> bool:
+    try:
+        unit.sessions.get(session_id)
+    except SessionCorruptedError:
+        return False
+    return True
+
+
+def _mend(unit: UnitOfWork, session_id: str, parts: StoredParts) -> dict[str, Any]:
+    """Sets aside each part that does not validate; the columns that replace them."""
+
+    def damage(part: str, content: str, decode: Callable[[str], Any]) -> str | None:
+        try:
+            decode(content)
+        except ValueError as error:
+            reason = (
+                f"{error.error_count()} fields do not validate" if isinstance(error, ValidationError) else "no JSON"
+            )
+            unit.sessions.set_aside(session_id, part, reason, content)
+            return reason
+        return None
+
+    columns: dict[str, Any] = {}
+    for number, payload in parts.scenes.items():
+        if damage(f"scene {number}", payload, unit.codec.decode_scene):
+            unit.sessions.delete_scene(session_id, number)
+    if damage("metadata", parts.metadata, unit.codec.decode_metadata):
+        columns["metadata"] = unit.codec.encode_metadata({})
+    if parts.progress is not None and damage("progress", parts.progress, ProgressUpdate.model_validate_json):
+        columns |= unit.codec.encode_progress(None)
+    if damage("request_data", parts.request_data, unit.codec.decode_request):
+        columns |= _salvage_request(unit.codec, session_id, parts.request_data).columns()
+    return columns
+
+
+def _salvage_request(codec: SessionCodec[Any, Any], session_id: str, stored: str) -> EncodedRequest:
+    """A request that validates: the fields that still do, and a placeholder text for those that must be there."""
+    try:
+        document = from_json(stored)
+    except ValueError:
+        document = None
+    fields = document if isinstance(document, dict) else {}
+    try:
+        return codec.encode_request(fields)
+    except ValidationError as error:
+        unfit = {str(detail["loc"][0]) for detail in error.errors() if detail["loc"]}
+    fit = {name: value for name, value in fields.items() if name not in unfit}
+    for placeholders in ({}, dict.fromkeys(unfit, RECOVERED_MESSAGE)):
+        with suppress(ValidationError):
+            return codec.encode_request(fit | placeholders)
+    raise SessionCorruptedError(
+        f"session {session_id!r}: its request is lost, and its model accepts no placeholder; use remove_session()",
+        session_id=session_id,
+        where="request_data",
+    )

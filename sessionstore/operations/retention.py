@@ -1,0 +1,180 @@
+"""How sessions go: expiry, capacity, removal. Each leaves a tombstone, in the same transaction."""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sessionstore.errors import SessionCapacityError, SessionCorruptedError
+from sessionstore.events import EventType, SessionEvent
+from sessionstore.models import GenerationStatus, TombstoneReason
+from sessionstore.operations.store import Store
+from sessionstore.persistence.unit import UnitOfWork
+from sessionstore.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+UNFINISHED = tuple(status for status in GenerationStatus if not status.is_terminal())
+FINISHED = tuple(status for status in GenerationStatus if status.is_terminal())
+
+_ANNOUNCED_AS = {
+    TombstoneReason.EXPIRED: EventType.EXPIRED,
+    TombstoneReason.EVICTED: EventType.EVICTED,
+    TombstoneReason.REMOVED: EventType.REMOVED,
+    TombstoneReason.CLEARED: EventType.REMOVED,
+}
+
+Batch = Callable[[UnitOfWork, int], int]
+
+
+def never() -> bool:
+    """The answer of a caller that cannot be asked to stop."""
+    return False
+
+
+def bury(unit: UnitOfWork, session_ids: Sequence[str], reason: TombstoneReason) -> int:
+    """Deletes sessions that are there, each leaving a tombstone and an event; how many."""
+    if not session_ids:
+        return 0
+    event_type = _ANNOUNCED_AS[reason]
+    if unit.wants(event_type):
+        unit.events.extend(_last_looks(unit, session_ids, event_type))
+    unit.history.bury(session_ids, reason)
+    unit.sessions.delete(session_ids)
+    return len(session_ids)
+
+
+def make_room(unit: UnitOfWork, settings: Settings) -> None:
+    """Makes sure that one more session fits: expired ones go first, then what the eviction policy allows.
+
+    Raises:
+        SessionCapacityError: when that does not make room.
+    """
+    if settings.max_sessions is None:
+        return
+    excess = unit.statistics.count() + 1 - settings.max_sessions
+    if excess > 0 and _reduce(unit, settings, excess) < excess:
+        raise SessionCapacityError(
+            f"the store holds {settings.max_sessions} sessions, as many as max_sessions allows, and eviction="
+            f"{settings.eviction!r} leaves none to evict; clean up, raise max_sessions, or choose another eviction",
+            max_sessions=settings.max_sessions,
+        )
+
+
+def enforce_capacity(store: Store) -> int:
+    """After the capacity was lowered: removes what is too much, as far as the eviction policy allows."""
+
+    def batch(unit: UnitOfWork, limit: int) -> int:
+        capacity = store.settings.max_sessions
+        excess = 0 if capacity is None else unit.statistics.count() - capacity
+        return _reduce(unit, store.settings, min(excess, limit)) if excess > 0 else 0
+
+    return _in_batches(store, batch)
+
+
+def _reduce(unit: UnitOfWork, settings: Settings, wanted: int) -> int:
+    gone = _expire(unit, settings, settings.session_max_age_hours, wanted)
+    if gone < wanted and settings.eviction != "reject":
+        evictable = FINISHED if settings.eviction == "finished" else tuple(GenerationStatus)
+        gone += bury(unit, unit.sessions.oldest_ids(evictable, wanted - gone), TombstoneReason.EVICTED)
+    return gone
+
+
+def clean_up_expired(store: Store, max_age_hours: float | None = None, should_stop: Callable[[], bool] = never) -> int:
+    """Removes what is past its limit: unfinished sessions since creation, finished ones since their finish."""
+    max_age = store.settings.session_max_age_hours if max_age_hours is None else _checked_hours(max_age_hours)
+    return _in_batches(store, lambda unit, limit: _expire(unit, store.settings, max_age, limit), should_stop)
+
+
+def clean_up_failed(store: Store) -> int:
+    """Removes every failed session, however young."""
+
+    def batch(unit: UnitOfWork, limit: int) -> int:
+        ids = unit.sessions.oldest_ids([GenerationStatus.FAILED], limit)
+        return bury(unit, ids, TombstoneReason.CLEARED)
+
+    return _in_batches(store, batch)
+
+
+def clean_up_completed(store: Store, max_age_hours: float) -> int:
+    """Removes sessions that were completed longer ago than that."""
+    max_age = timedelta(hours=_checked_hours(max_age_hours))
+
+    def batch(unit: UnitOfWork, limit: int) -> int:
+        ids = unit.sessions.ids_before("finished_at", unit.now - max_age, GenerationStatus.COMPLETED, limit)
+        return bury(unit, ids, TombstoneReason.EXPIRED)
+
+    return _in_batches(store, batch)
+
+
+def clear(store: Store) -> int:
+    """Removes every session."""
+
+    def batch(unit: UnitOfWork, limit: int) -> int:
+        return bury(unit, unit.sessions.oldest_ids(GenerationStatus, limit), TombstoneReason.CLEARED)
+
+    return _in_batches(store, batch)
+
+
+def prune_history(store: Store, should_stop: Callable[[], bool] = never) -> int:
+    """Deletes events and tombstones that are past their own retention."""
+
+    def batch(unit: UnitOfWork, limit: int) -> int:
+        settings = store.settings
+        events_before = unit.now - timedelta(days=settings.event_retention_days)
+        tombstones_before = unit.now - timedelta(days=settings.tombstone_retention_days)
+        return unit.history.prune(events_before, tombstones_before, limit)
+
+    return _in_batches(store, batch, should_stop)
+
+
+def reclaim_space(store: Store, should_stop: Callable[[], bool] = never) -> None:
+    """Gives the space of deleted rows back to the file system, a little at a time."""
+    while not should_stop() and store.engine.reclaim_space():
+        pass
+
+
+def _expire(unit: UnitOfWork, settings: Settings, max_age_hours: float, limit: int) -> int:
+    due: list[str] = []
+    for status, column, hours in (
+        *((status, "created_at", max_age_hours) for status in UNFINISHED),
+        (GenerationStatus.FAILED, "finished_at", settings.failed_retention_hours),
+        (GenerationStatus.COMPLETED, "finished_at", settings.completed_retention_hours),
+        (GenerationStatus.CANCELLED, "finished_at", settings.cancelled_retention_hours),
+    ):
+        if len(due) < limit:
+            moment = unit.now - timedelta(hours=hours)
+            due += unit.sessions.ids_before(column, moment, status, limit - len(due))
+    return bury(unit, due, TombstoneReason.EXPIRED)
+
+
+def _in_batches(store: Store, batch: Batch, should_stop: Callable[[], bool] = never) -> int:
+    """Runs `batch` in transactions of their own, so that writers get in between, until it finds no more."""
+    limit = store.settings.cleanup_batch_sessions
+    total = 0
+    while not should_stop():
+        gone = store.engine.write(lambda unit: batch(unit, limit))
+        total += gone
+        if gone < limit:
+            break
+    return total
+
+
+def _last_looks(unit: UnitOfWork, session_ids: Sequence[str], event_type: EventType) -> list[SessionEvent]:
+    """The sessions for their last callback. One that cannot be read any more must still be removable."""
+    events = []
+    for session_id in session_ids:
+        try:
+            session = unit.sessions.get(session_id)
+        except SessionCorruptedError:
+            logger.warning("a corrupted session is removed without a callback", extra={"session_id": session_id})
+            continue
+        if session is not None:
+            events.append(SessionEvent(event_type, session_id, session))
+    return events
+
+
+def _checked_hours(hours: Any) -> float:
+    if isinstance(hours, bool) or not isinstance(hours, int | float) or not 0 <= hours < float("inf"):
+        raise ValueError("max_age_hours must be a number of hours from 0 up")
+    return float(hours)

@@ -1,0 +1,38 @@
+"""Saving scenes: one at a time as they are made, or all at once."""
+
+from collections.abc import Iterable
+
+from sessionstore.events import EventType
+from sessionstore.identifiers import checked_identifier
+from sessionstore.operations.changes import Changes, apply_changes
+from sessionstore.operations.store import Store
+from sessionstore.persistence.unit import UnitOfWork
+
+
+def add(store: Store, session_id: str, scene: object) -> bool:
+    """Inserts a scene, or replaces the one with its number where it stands."""
+    checked_identifier(session_id, "session_id")
+    encoded = store.codec.encode_scene(scene)
+
+    def work(unit: UnitOfWork) -> bool:
+        found = unit.sessions.save_scene(session_id, encoded)
+        if found:
+            unit.history.record(session_id, EventType.SCENE_ADDED, encoded.scene_number)
+            unit.publish(session_id, EventType.SCENE_ADDED)
+        return found
+
+    return store.engine.write(work)
+
+
+def replace_all(store: Store, session_id: str, scenes: Iterable[object]) -> bool:
+    """Makes `scenes`, in their order, all that the session has."""
+    checked_identifier(session_id, "session_id")
+    changes = Changes(scenes=store.codec.encode_scenes(scenes))
+
+    def work(unit: UnitOfWork) -> bool:
+        current = unit.sessions.state(session_id)
+        if current is not None:
+            apply_changes(unit, session_id, current, changes)
+        return current is not None
+
+    return store.engine.write(work)

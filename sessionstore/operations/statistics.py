@@ -1,0 +1,76 @@
+"""How the store stands, in the ancestor's dictionaries."""
+
+from datetime import timedelta
+from typing import Any
+
+from sessionstore.models import GenerationStatus
+from sessionstore.operations.store import Store
+from sessionstore.persistence.unit import UnitOfWork
+
+# Of the capacity, in per cent: below the first all is well, below the second it gets tight.
+WARNING_AT_PERCENT = 70
+CRITICAL_AT_PERCENT = 90
+
+
+def count(store: Store) -> int:
+    """How many sessions there are."""
+    return store.engine.read(lambda unit: unit.statistics.count())
+
+
+def performance(store: Store) -> dict[str, Any]:
+    """Counts, ages and utilization, from one snapshot."""
+
+    def work(unit: UnitOfWork) -> dict[str, Any]:
+        by_status = unit.statistics.count_by_status()
+        total = sum(by_status.values())
+        ages = unit.statistics.ages()
+        return {
+            "total_sessions": total,
+            "max_capacity": store.settings.max_sessions,
+            "utilization_percent": _utilization_percent(total, store.settings.max_sessions),
+            "status_breakdown": {status.value: number for status, number in by_status.items()},
+            "age_distribution": {
+                "under_1h": ages.under_1h,
+                "1h_to_6h": ages.from_1h_to_6h,
+                "6h_to_24h": ages.from_6h_to_24h,
+                "over_24h": ages.over_24h,
+            },
+            "average_age_hours": round(ages.average_hours, 2),
+            "oldest_session_hours": round(ages.oldest_hours, 2),
+            "newest_session_hours": round(ages.newest_hours, 2),
+        }
+
+    return store.engine.read(work)
+
+
+def health(store: Store, *, cleanup_active: bool) -> dict[str, str]:
+    """The state of the store in words.
+
+    Stuck means that nothing was written for so long: counting reads too, a page that polls a dead session would
+    keep it looking alive.
+    """
+
+    def work(unit: UnitOfWork) -> dict[str, str]:
+        total = unit.statistics.count()
+        silent_since = unit.now - timedelta(minutes=store.settings.stuck_after_minutes)
+        stuck = unit.statistics.count_untouched(GenerationStatus.PROCESSING, silent_since)
+        utilization = _utilization_percent(total, store.settings.max_sessions)
+        return {
+            "overall_health": _verdict(utilization),
+            "session_count": str(total),
+            "utilization_percent": f"{utilization:.1f}%",
+            "stuck_sessions": str(stuck),
+            "cleanup_active": "yes" if cleanup_active else "no",
+        }
+
+    return store.engine.read(work)
+
+
+def _utilization_percent(total: int, capacity: int | None) -> float:
+    return 0.0 if capacity is None else round(100 * total / capacity, 1)
+
+
+def _verdict(utilization_percent: float) -> str:
+    if utilization_percent < WARNING_AT_PERCENT:
+        return "healthy"
+    return "warning" if utilization_percent < CRITICAL_AT_PERCENT else "critical"

@@ -1,0 +1,50 @@
+"""What every operation works with: the engine and the settings of one manager."""
+
+import logging
+from threading import Lock
+from typing import Any
+
+from sessionstore.clock import Clock, as_utc, utc_now
+from sessionstore.errors import SessionManagerError
+from sessionstore.events import CallbackRegistry
+from sessionstore.operations.accesses import AccessTimes
+from sessionstore.persistence.codec import SessionCodec
+from sessionstore.persistence.engines import open_engine
+from sessionstore.settings import Settings, load_settings
+
+logger = logging.getLogger(__name__)
+
+
+class Store:
+    """One open database. Shared by all threads; `settings` is replaced as a whole, never changed."""
+
+    def __init__(
+        self, settings: Settings, *, request_model: type[Any], scene_model: type[Any], clock: Clock | None
+    ) -> None:
+        """Opens the database. Raises as `open_engine` does, and TypeError for models it cannot use."""
+        self.settings = settings
+        self.clock = clock or utc_now
+        as_utc(self.clock(), "what the clock returned")
+        self.callbacks = CallbackRegistry()
+        self.codec: SessionCodec[Any, Any] = SessionCodec(
+            request_model, scene_model, self.clock, settings.max_payload_bytes
+        )
+        self.accesses = AccessTimes()
+        self.engine = open_engine(settings, clock=self.clock, codec=self.codec, callbacks=self.callbacks)
+        self._reconfiguring = Lock()
+
+    def reconfigure(self, **changes: Any) -> None:
+        """Replaces settings; raises ValueError for values out of range, and then changes nothing."""
+        with self._reconfiguring:
+            self.settings = load_settings(self.settings, **changes)
+
+    def close(self, timeout: float) -> bool:
+        """Lets running calls finish and closes; False when they took over `timeout` seconds. Sessions stay."""
+        return self.engine.close(timeout, self._save_accesses)
+
+    def _save_accesses(self) -> None:
+        try:
+            self.accesses.save(self.engine)
+        except SessionManagerError:
+            # They are all that may get lost, and the store must close all the same.
+            logger.warning("the last access times could not be saved", exc_info=True)

@@ -1,0 +1,216 @@
+"""Between the caller's pydantic models and what the columns hold. Rows end here; models begin.
+
+Models are stored by field name and without computed fields, and each text is validated once before it is
+written: what could not be read back is refused while its writer still knows what it meant.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, Protocol
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+
+from sessionstore.clock import Clock
+from sessionstore.errors import SessionCorruptedError
+from sessionstore.models import (
+    MAX_INTEGER,
+    GenerationSession,
+    GenerationStatus,
+    ProgressUpdate,
+    RequestT,
+    SceneT,
+)
+from sessionstore.persistence.payload import checked_text, json_text
+
+
+class SessionColumns(Protocol):
+    """The columns of a `sessions` row that a session is made of."""
+
+    session_id: str
+    status: str
+    progress_step: int | None
+    progress_total: int | None
+    progress_description: str | None
+    attempt: int
+    version: int
+    created_at: datetime
+    last_accessed: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    error_message: str | None
+    metadata: str
+    request_data: str
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedRequest:
+    """A request as its columns: the JSON, and what reports filter by when the model has it."""
+
+    text: str
+    media_type: str | None
+    num_scenes: int | None
+
+    def columns(self) -> dict[str, Any]:
+        return {"request_data": self.text, "media_type": self.media_type, "num_scenes": self.num_scenes}
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedScene:
+    """A scene as its columns."""
+
+    scene_number: int
+    text: str
+
+
+class SessionCodec(Generic[RequestT, SceneT]):
+    """Encodes and decodes the parts of a session for one request model and one scene model. Stateless."""
+
+    def __init__(
+        self, request_model: type[RequestT], scene_model: type[SceneT], clock: Clock, max_payload_bytes: int
+    ) -> None:
+        for model, name in ((request_model, "request_model"), (scene_model, "scene_model")):
+            if not (isinstance(model, type) and issubclass(model, BaseModel)):
+                raise TypeError(f"{name} must be a pydantic model class")
+        if "scene_number" not in scene_model.model_fields:
+            raise TypeError("scene_model needs a field scene_number: it says which scene is replaced")
+        self._request_model = request_model
+        self._scene_model = scene_model
+        self._session_model = GenerationSession[request_model, scene_model]  # type: ignore[valid-type]
+        self._clock = clock
+        self._max_bytes = max_payload_bytes
+
+    # Encoding: what cannot be stored raises ValueError, which pydantic's ValidationError is too.
+
+    def encode_request(self, request: object) -> EncodedRequest:
+        """`request`, an instance of the request model or what it validates from."""
+        model, text = self._encode(self._request_model, request, "request")
+        media_type = getattr(model, "media_type", None)
+        num_scenes = getattr(model, "num_scenes", None)
+        return EncodedRequest(
+            text,
+            None if media_type is None else checked_text(str(media_type), "media_type", 255),
+            num_scenes if isinstance(num_scenes, int) and abs(num_scenes) <= MAX_INTEGER else None,
+        )
+
+    def encode_scene(self, scene: object) -> EncodedScene:
+        """`scene`, an instance of the scene model or what it validates from."""
+        model, text = self._encode(self._scene_model, scene, "scene")
+        scene_number = getattr(model, "scene_number", None)
+        if not isinstance(scene_number, int) or not 0 <= scene_number <= MAX_INTEGER:
+            raise ValueError(f"scene_number must be an integer from 0 to {MAX_INTEGER}")
+        return EncodedScene(scene_number, text)
+
+    def encode_scenes(self, scenes: Iterable[object]) -> list[EncodedScene]:
+        """All of `scenes`, in order; a number given twice is refused."""
+        encoded = [self.encode_scene(scene) for scene in scenes]
+        numbers = [scene.scene_number for scene in encoded]
+        twice = sorted({number for number in numbers if numbers.count(number) > 1})
+        if twice:
+            raise ValueError(f"scene_number must be given once each; given more than once: {twice}")
+        return encoded
+
+    def encode_metadata(self, metadata: object) -> str:
+        """`metadata`, a JSON object."""
+        if not isinstance(metadata, Mapping):
+            raise TypeError(f"metadata must be a dict, not {type(metadata).__name__}")
+        return json_text(dict(metadata), "metadata", self._max_bytes)
+
+    def encode_progress(self, progress: object) -> dict[str, Any]:
+        """The three progress columns; None empties them."""
+        if progress is None:
+            return {"progress_step": None, "progress_total": None, "progress_description": None}
+        if isinstance(progress, ProgressUpdate):
+            progress = progress.model_dump(round_trip=True)
+        valid = ProgressUpdate.model_validate(progress)
+        return {
+            "progress_step": valid.current_step,
+            "progress_total": valid.total_steps,
+            "progress_description": checked_text(valid.description, "description", self._max_bytes),
+        }
+
+    def encode_error_message(self, error_message: object) -> str | None:
+        """The text of an error, or None."""
+        return None if error_message is None else checked_text(error_message, "error_message", self._max_bytes)
+
+    def is_same_request(self, stored: str, given: EncodedRequest) -> bool:
+        """Whether two stored requests ask for the same, whatever the order of their fields."""
+        return stored == given.text or bool(from_json(stored) == from_json(given.text))
+
+    def _encode(self, model: type[BaseModel], value: object, name: str) -> tuple[BaseModel, str]:
+        if isinstance(value, BaseModel):
+            document = value.model_dump(mode="json", round_trip=True, by_alias=False, warnings=False)
+            text = json_text(document, name, self._max_bytes)
+            return model.model_validate_json(text, by_name=True, by_alias=False), text
+        if not isinstance(value, Mapping):
+            raise TypeError(f"{name} must be a {model.__name__}, not {type(value).__name__}")
+        return self._encode(model, model.model_validate(value), name)
+
+    # Decoding: what does not validate raises SessionCorruptedError.
+
+    def decode_session(self, row: SessionColumns, payloads: Iterable[str]) -> GenerationSession[Any, Any]:
+        """The session of one row and of its scenes' payloads, in their order.
+
+        Raises:
+            SessionCorruptedError: naming the part that no longer validates.
+        """
+        try:
+            where = "request_data"
+            request = self.decode_request(row.request_data)
+            where = "scenes"
+            scenes = [self.decode_scene(payload) for payload in payloads]
+            where = "metadata"
+            metadata = self.decode_metadata(row.metadata)
+            where = "progress"
+            progress = self._decode_progress(row)
+        except (ValidationError, ValueError) as error:
+            raise SessionCorruptedError(
+                f"session {row.session_id!r}: the stored {where} no longer validates; "
+                "recover_corrupted_session() resets it and keeps what is still good",
+                session_id=row.session_id,
+                where=where,
+            ) from error
+        # Each part is valid by now; validating the whole again would only cost time.
+        session = self._session_model.model_construct(
+            session_id=row.session_id,
+            status=GenerationStatus(row.status),
+            request_data=request,
+            scenes=scenes,
+            progress=progress,
+            error_message=row.error_message,
+            metadata=metadata,
+            created_at=row.created_at,
+            last_accessed=row.last_accessed,
+            updated_at=row.updated_at,
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+            attempt=row.attempt,
+            version=row.version,
+        )
+        session._clock = self._clock
+        return session
+
+    def decode_request(self, text: str) -> BaseModel:
+        return self._request_model.model_validate_json(text, by_name=True, by_alias=False)
+
+    def decode_scene(self, text: str) -> BaseModel:
+        return self._scene_model.model_validate_json(text, by_name=True, by_alias=False)
+
+    def decode_metadata(self, text: str) -> dict[str, Any]:
+        metadata = from_json(text)
+        if not isinstance(metadata, dict):
+            raise ValueError("metadata is no JSON object")
+        return metadata
+
+    def _decode_progress(self, row: SessionColumns) -> ProgressUpdate | None:
+        if row.progress_step is None:
+            return None
+        return ProgressUpdate.model_validate(
+            {
+                "current_step": row.progress_step,
+                "total_steps": row.progress_total,
+                "description": row.progress_description,
+            }
+        )

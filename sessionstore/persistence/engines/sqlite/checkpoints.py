@@ -1,0 +1,53 @@
+"""Moves the WAL into the database file, and only when no commit can run beside it.
+
+SQLite 3.7.0 to 3.51.2, which is what most Pythons carry, loses acknowledged commits when one connection
+checkpoints while another commits (the WAL-reset bug). So automatic checkpoints are off on every connection, and
+ours run while this process holds the write lock on another one; when that cannot be had at once, they wait
+for the next occasion.
+"""
+
+import logging
+import sqlite3
+import time
+
+from sessionstore.errors import SessionLockError
+from sessionstore.persistence.engines.sqlite.connections import begin_immediate
+
+logger = logging.getLogger(__name__)
+
+# 1,000 pages of 4 KiB is SQLite's own default distance between checkpoints; a commit of ours dirties 2 to 8.
+COMMITS_BETWEEN_CHECKPOINTS = 250
+WAL_GROWTH_BYTES = 4 * 1024 * 1024
+
+
+class Checkpointer:
+    """Counts commits and the growth of the WAL; the thread whose turn it is to write calls it."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """`connection` is the checkpointer's own."""
+        self._connection = connection
+        self._commits = 0
+        self._wal_bytes = 0
+
+    def is_due(self, wal_bytes: int) -> bool:
+        """To be asked after each commit, with the size of the WAL file."""
+        self._commits += 1
+        return self._commits >= COMMITS_BETWEEN_CHECKPOINTS or wal_bytes - self._wal_bytes >= WAL_GROWTH_BYTES
+
+    def run(self, writer: sqlite3.Connection, wal_bytes: int) -> None:
+        """One passive checkpoint; `writer` must be idle. A failure is logged: no acknowledged write depends on it."""
+        self._commits = 0
+        self._wal_bytes = wal_bytes
+        try:
+            begin_immediate(writer, time.monotonic(), lock_timeout=0)
+            try:
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            finally:
+                writer.execute("ROLLBACK")
+        except SessionLockError:
+            pass  # Another process is writing; the next occasion will do.
+        except sqlite3.Error:
+            logger.warning("the WAL could not be checkpointed; it is tried again later", exc_info=True)
+
+    def close(self) -> None:
+        self._connection.close()

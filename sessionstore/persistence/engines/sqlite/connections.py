@@ -1,0 +1,97 @@
+"""Connections as the store needs them, and the statements that bound their transactions.
+
+SQLAlchemy executes the statements; transactions are begun and ended on the driver's connection. Its own
+bookkeeping of them costs as much as a small write, and it closes a connection that is interrupted in a commit,
+when nobody can tell any more whether that commit happened.
+"""
+
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, ExceptionContext, NullPool, create_engine, event
+
+from sessionstore.persistence.engines.sqlite.errors import is_busy, lock_timeout_error, translated
+
+# SQLite itself waits so long for locks other than the writer's, such as those of recovery after a crash.
+BUSY_TIMEOUT_MS = 10_000
+# Between tries for the write lock: short, because SQLite's own back-off (up to 100 ms) starves the unlucky.
+WRITE_LOCK_POLL_SECONDS = 0.001
+# A WAL file that once grew (a long reader, a large cleanup) is cut back to this when it starts over.
+JOURNAL_SIZE_LIMIT_BYTES = 16 * 1024 * 1024
+
+
+def connect(
+    path: Path, *, durability: str, foreign_keys: bool = True, busy_timeout_ms: int = BUSY_TIMEOUT_MS
+) -> sqlite3.Connection:
+    """A driver connection without implicit transactions, set up as every connection of the store is."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    connection.execute(f"PRAGMA busy_timeout = {busy_timeout_ms}")
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
+    connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+    connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_SIZE_LIMIT_BYTES}")
+    # Never by itself: on SQLite 3.7.0 to 3.51.2 a checkpoint that runs beside a commit can lose it. See checkpoints.
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    return connection
+
+
+def sqlalchemy_engine(creator: Callable[[], sqlite3.Connection], database: str) -> Engine:
+    """SQLAlchemy over such connections; errors leave it as the store's own. `database` is named in them."""
+    engine = create_engine("sqlite://", creator=creator, poolclass=NullPool)
+
+    @event.listens_for(engine, "handle_error", retval=True)
+    def _translate(context: ExceptionContext) -> BaseException | None:
+        cause = context.original_exception
+        return translated(cause, database) if isinstance(cause, sqlite3.Error) else None
+
+    return engine
+
+
+class HeldConnection:
+    """A connection that is kept open: SQLAlchemy's view of it, and the driver's. For one thread at a time."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.sql: Connection = engine.connect()
+        # In SQLAlchemy's view one transaction goes on for ever; it emits nothing and nobody ends it.
+        self.sql.begin()
+        driver = self.sql.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        self.driver = driver
+
+    def is_sound(self) -> bool:
+        """False once SQLAlchemy closed it, as an interruption in a statement makes it do."""
+        return not (self.sql.closed or self.sql.invalidated)
+
+    def close(self) -> None:
+        """Ends the connection, and with it a transaction that is still open."""
+        self.sql.invalidate()
+        self.sql.close()
+        self.driver.close()
+
+
+def begin_immediate(driver: sqlite3.Connection, deadline: float, lock_timeout: float) -> None:
+    """Begins a write transaction, waiting until `deadline` (monotonic seconds) for other processes.
+
+    At once immediate: a transaction that begins by reading and then writes fails at once when it must wait.
+
+    Raises:
+        SessionLockError: when the lock was not free in time; `lock_timeout` is what that is blamed on.
+    """
+    while True:
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if not is_busy(error):
+                raise
+            if time.monotonic() >= deadline:
+                raise lock_timeout_error(lock_timeout) from error
+            time.sleep(WRITE_LOCK_POLL_SECONDS)
+        else:
+            return
+
+
+def pragma(driver: sqlite3.Connection, name: str) -> Any:
+    """The one value of a pragma."""
+    return driver.execute(f"PRAGMA {name}").fetchone()[0]

@@ -1,0 +1,182 @@
+"""The database as a file: where it is, whether it may be touched, and whether it is still there."""
+
+import os
+import sqlite3
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import URL
+
+from sessionstore.errors import DatabaseUnavailableError, SchemaError
+from sessionstore.persistence.migrations import EXPECTED_COLUMNS, SCHEMA_REVISION
+
+# "sess", in the header of each database of ours (PRAGMA application_id), so that it is never mistaken.
+APPLICATION_ID = 0x73657373
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a database file holds, found out without changing a byte of it."""
+
+    is_empty: bool
+    revision: str | None
+
+
+class DatabaseFile:
+    """The file behind a `sqlite:///` URL. Its path is made absolute once: a later chdir changes nothing."""
+
+    def __init__(self, url: URL) -> None:
+        if url.host or url.username or url.password or url.port:
+            raise ValueError(
+                "database_url: SQLite takes a path only; write sqlite:///FILE (relative) or sqlite:////FILE"
+            )
+        if url.query:
+            raise ValueError("database_url: options after '?' are not supported, and '?' cannot be part of the path")
+        if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+            raise ValueError(
+                "database_url: give a file, like sqlite:///sessionstore.db; a memory database keeps nothing"
+            )
+        if "\0" in url.database:
+            raise ValueError("database_url: the path must not hold NUL characters")
+        self.path = Path(url.database).expanduser().absolute()
+        self._wal = f"{self.path}-wal"
+        self._identity: tuple[int, int] | None = None
+        self._wal_identity: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def require_usable(self, *, create: bool) -> None:
+        """Refuses what cannot be a database of ours; makes an empty one, readable to its owner only.
+
+        Raises:
+            DatabaseUnavailableError: saying what is there instead and what to do.
+        """
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            self._require_folder()
+            if not create:
+                raise self._unusable("there is no database; `sessionstore migrate` makes one") from None
+            self._create()
+            return
+        except OSError as error:
+            raise self._unusable(f"it cannot be reached ({error.strerror}); check the path") from error
+        if stat.S_ISDIR(status.st_mode):
+            raise self._unusable("it is a folder; give the path of a file in it")
+        if not stat.S_ISREG(status.st_mode):
+            raise self._unusable("it is no regular file; give another path")
+        if status.st_nlink > 1:
+            raise self._unusable("it has a second name (a hard link), under which SQLite would lose writes; copy it")
+        if not os.access(self.path, os.R_OK | os.W_OK):
+            raise self._unusable("it may not be read and written; check its permissions")
+        if not os.access(self.path.parent, os.W_OK | os.X_OK):
+            raise self._unusable("its folder may not be written, where SQLite keeps the WAL; check its permissions")
+
+    def look(self) -> Look:
+        """Whose database this is, found by a read-only connection: switching modes would rewrite its header.
+
+        Raises:
+            DatabaseUnavailableError: when it is no database, or another application's.
+            SchemaError: when it says it is ours but its tables differ.
+        """
+        uri = f"{self.path.as_uri()}?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None)
+        try:
+            connection.execute("BEGIN")
+            (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+            if not tables and application_id in {0, APPLICATION_ID}:
+                return Look(is_empty=True, revision=None)
+            if application_id != APPLICATION_ID or "alembic_version" not in tables:
+                raise self._unusable("it is another application's database, and was left as it is; give another path")
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            look = Look(is_empty=row is None, revision=row and row[0])
+            if look.revision == SCHEMA_REVISION:
+                self._require_columns(connection)
+            return look
+        finally:
+            connection.close()
+
+    def remember(self) -> None:
+        """Notes which file is open, for `verify`. The database must be in WAL mode and have an open connection."""
+        self._identity = self._identify(self.path)
+        self._wal_identity = self._identify(self._wal)
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        assert self._identity is not None, "remember() comes first"
+        return self._identity
+
+    def verify(self) -> int:
+        """The size of the WAL in bytes, provided the files are still those that were opened.
+
+        A write into a file that was removed or replaced is acknowledged by SQLite, and gone: so this is asked
+        after each commit, before anybody is told that it is durable.
+
+        Raises:
+            DatabaseUnavailableError: when they are not.
+        """
+        try:
+            main, wal = os.stat(self.path), os.stat(self._wal)
+            is_same = (
+                (main.st_dev, main.st_ino) == self._identity
+                and (wal.st_dev, wal.st_ino) == self._wal_identity
+                and main.st_nlink == 1
+            )
+        except OSError:
+            is_same = False
+        if not is_same:
+            raise DatabaseUnavailableError(
+                f"{self.path}: the file was removed, renamed, linked or replaced while it was open; this write is not "
+                "in the file of that name now. Put the file back, close this manager and open it again",
+                in_doubt=True,
+            )
+        return wal.st_size
+
+    def _require_folder(self) -> None:
+        if self.path.is_symlink():
+            raise self._unusable("it is a link to a file that is not there; mend or remove the link")
+        folder = self.path.parent
+        if not folder.is_dir():
+            raise self._unusable(f"the folder {folder} does not exist; create it first")
+
+    def _create(self) -> None:
+        """An empty file with mode 0600, and its name on disk: stories are private, and SQLite would take 0644."""
+        try:
+            descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            return  # Another process was faster.
+        except OSError as error:
+            raise self._unusable(f"it cannot be created ({error.strerror}); check the folder's permissions") from error
+        os.close(descriptor)
+        sync_folder(self.path.parent)
+
+    def _require_columns(self, connection: sqlite3.Connection) -> None:
+        for table, expected in EXPECTED_COLUMNS.items():
+            found = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+            if found != expected:
+                raise SchemaError(
+                    f"{self.path}: table {table} says it is revision {SCHEMA_REVISION} but has other columns "
+                    f"({', '.join(sorted(found ^ expected))}); restore a backup or give another path",
+                    found=SCHEMA_REVISION,
+                    expected=SCHEMA_REVISION,
+                )
+
+    @staticmethod
+    def _identify(path: Path | str) -> tuple[int, int]:
+        status = os.stat(path)
+        return status.st_dev, status.st_ino
+
+    def _unusable(self, what: str) -> DatabaseUnavailableError:
+        return DatabaseUnavailableError(f"{self.path}: {what}")
+
+
+def sync_folder(folder: Path) -> None:
+    """Puts a folder's names on disk: SQLite does so for the files it makes itself, not for ours."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,47 @@
+"""Reading: held connections, each handed to one thread at a time. A reader waits for no writer."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection
+
+from sessionstore.persistence.engines.sqlite.connections import HeldConnection
+
+# Idle readers kept open; more threads than that reading at once open and close their own.
+MAX_IDLE_READERS = 8
+
+
+class Readers:
+    """The readers of one store."""
+
+    def __init__(self, connect: Callable[[], HeldConnection]) -> None:
+        self._connect = connect
+        self._idle: deque[HeldConnection] = deque()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A connection on which everything is read from one moment."""
+        reader = self._take()
+        sound = False
+        try:
+            reader.driver.execute("BEGIN")
+            yield reader.sql
+            reader.driver.execute("COMMIT")
+            sound = True
+        finally:
+            # One that failed may have failed for good: the next reader gets a new one.
+            if sound and len(self._idle) < MAX_IDLE_READERS:
+                self._idle.append(reader)
+            else:
+                reader.close()
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    def _take(self) -> HeldConnection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._connect()

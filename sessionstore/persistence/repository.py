@@ -1,0 +1,360 @@
+"""The repository: sessions and scenes, in terms of the tables. Every method is part of a unit of work.
+
+Statements are built once, as module constants over the ORM classes, so that their compiled form is reused: an
+ORM session's load-change-flush costs ten times the statement it ends in.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from operator import eq, gt, lt
+from typing import Any, cast
+
+from pydantic_core import to_json
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from sessionstore.models import GenerationSession, GenerationStatus
+from sessionstore.persistence.codec import EncodedRequest, EncodedScene, SessionCodec
+from sessionstore.persistence.tables import SceneRow, SessionRow, SetAsideRow
+
+SESSIONS, SCENES, SET_ASIDE = (cast(Table, row.__table__) for row in (SessionRow, SceneRow, SetAsideRow))
+sessions, scenes = SESSIONS.c, SCENES.c
+
+GET_SESSION = select(SESSIONS).where(sessions.session_id == bindparam("id"))
+GET_SCENES = select(scenes.payload).where(scenes.session_id == bindparam("id")).order_by(scenes.position)
+GET_STATE = select(
+    sessions.status,
+    sessions.attempt,
+    sessions.created_at,
+    sessions.started_at,
+    sessions.finished_at,
+    sessions.error_message,
+).where(sessions.session_id == bindparam("id"))
+GET_REQUEST = select(sessions.session_id, sessions.request_data)
+LIST_INFOS = select(
+    sessions.session_id,
+    sessions.status,
+    sessions.created_at,
+    sessions.last_accessed,
+    sessions.progress_step,
+    sessions.progress_total,
+    select(func.count())
+    .select_from(SCENES)
+    .where(scenes.session_id == sessions.session_id)
+    .scalar_subquery()
+    .label("scene_count"),
+).order_by(sessions.created_at, sessions.session_id)
+INSERT_SESSION = insert(SESSIONS)
+TOUCH_SESSION = (
+    update(SESSIONS)
+    .where(sessions.session_id == bindparam("id"), sessions.last_accessed < bindparam("accessed"))
+    .values(last_accessed=bindparam("accessed"))
+)
+
+_next_position = (
+    select(func.coalesce(func.max(scenes.position) + 1, 0))
+    .where(scenes.session_id == bindparam("session_id"))
+    .scalar_subquery()
+)
+_new_scene = sqlite_insert(SCENES).values(
+    session_id=bindparam("session_id"),
+    scene_number=bindparam("scene_number"),
+    position=_next_position,
+    created_at=bindparam("now"),
+    updated_at=bindparam("now"),
+    payload=bindparam("payload"),
+)
+SAVE_SCENE = _new_scene.on_conflict_do_update(
+    index_elements=["session_id", "scene_number"],
+    set_={"payload": _new_scene.excluded.payload, "updated_at": _new_scene.excluded.updated_at},
+)
+INSERT_SCENES = insert(SCENES)
+DELETE_SCENES = delete(SCENES).where(scenes.session_id == bindparam("id"))
+DELETE_SCENE = DELETE_SCENES.where(scenes.scene_number == bindparam("number"))
+
+
+@cache
+def _update_of(columns: tuple[str, ...]) -> Update:
+    """One statement for each set of columns that is ever changed together."""
+    return (
+        update(SESSIONS)
+        .where(sessions.session_id == bindparam("id"))
+        .values(
+            version=sessions.version + 1,
+            updated_at=bindparam("now"),
+            last_accessed=bindparam("now"),
+            **{column: bindparam(column) for column in columns},
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SessionState:
+    """What a change of status is decided on."""
+
+    status: GenerationStatus
+    attempt: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    error_message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """A session in one line."""
+
+    session_id: str
+    status: str
+    created_at: datetime
+    last_accessed: datetime
+    progress_step: int | None
+    progress_total: int | None
+    scene_count: int
+
+    def completion_percentage(self) -> float:
+        """As `GenerationSession.get_completion_percentage`, without the session."""
+        if self.status == GenerationStatus.COMPLETED:
+            return 100.0
+        if self.progress_step is None or not self.progress_total:
+            return 0.0
+        return round(100 * self.progress_step / self.progress_total, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFilter:
+    """Which sessions a page is made of; None leaves a condition out."""
+
+    status: GenerationStatus | None = None
+    media_type: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        tests: list[tuple[ColumnElement[Any], Callable[[Any, Any], Any], Any]] = [
+            (sessions.status, eq, self.status),
+            (sessions.media_type, eq, self.media_type),
+            (sessions.created_at, gt, self.created_after),
+            (sessions.created_at, lt, self.created_before),
+        ]
+        return [compare(column, value) for column, compare, value in tests if value is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredParts:
+    """The texts of a session as they stand in the columns, whether or not they validate."""
+
+    request_data: str
+    metadata: str
+    progress: str | None
+    scenes: dict[int, str]
+
+
+class SessionRepository:
+    """Sessions and scenes over one connection, at the one instant `now` of its unit of work."""
+
+    def __init__(self, connection: Connection, codec: SessionCodec[Any, Any], now: datetime) -> None:
+        self._connection = connection
+        self._codec = codec
+        self._now = now
+
+    # Reading
+
+    def get(self, session_id: str) -> GenerationSession[Any, Any] | None:
+        row = self._connection.execute(GET_SESSION, {"id": session_id}).first()
+        if row is None:
+            return None
+        payloads = self._connection.execute(GET_SCENES, {"id": session_id}).scalars()
+        return self._codec.decode_session(row, payloads)
+
+    def state(self, session_id: str) -> SessionState | None:
+        row = self._connection.execute(GET_STATE, {"id": session_id}).first()
+        return row and SessionState(GenerationStatus(row.status), *row[1:])
+
+    def find_by_key(self, idempotency_key: str) -> tuple[str, str] | None:
+        """The session id and stored request that own the key."""
+        statement = GET_REQUEST.where(sessions.idempotency_key == idempotency_key)
+        row = self._connection.execute(statement).first()
+        return row and (row.session_id, row.request_data)
+
+    def find_request(self, session_id: str) -> str | None:
+        """The stored request of a session."""
+        row = self._connection.execute(GET_REQUEST.where(sessions.session_id == session_id)).first()
+        return row and row.request_data
+
+    def list_by_status(self, status: GenerationStatus) -> list[GenerationSession[Any, Any]]:
+        """All sessions of one status, oldest first."""
+        return self._load(
+            select(SESSIONS).where(sessions.status == status).order_by(sessions.created_at, sessions.session_id)
+        )
+
+    def list_page(
+        self, chosen: SessionFilter, limit: int, after: tuple[datetime, str] | None
+    ) -> list[GenerationSession[Any, Any]]:
+        """At most `limit` sessions, newest first, beyond the key (created_at, session_id) `after`."""
+        conditions = chosen.conditions()
+        if after is not None:
+            # A row comparison, so that the index is entered at the key instead of being walked to it.
+            key = tuple_(literal(after[0], sessions.created_at.type), literal(after[1]))
+            conditions.append(tuple_(sessions.created_at, sessions.session_id) < key)
+        newest_first = (sessions.created_at.desc(), sessions.session_id.desc())
+        return self._load(select(SESSIONS).where(*conditions).order_by(*newest_first).limit(limit))
+
+    def _load(self, chosen: Select[Any]) -> list[GenerationSession[Any, Any]]:
+        """Sessions with their scenes, in two statements whatever their number."""
+        rows = self._connection.execute(chosen).all()
+        payloads: dict[str, list[str]] = {row.session_id: [] for row in rows}
+        ids = chosen.with_only_columns(sessions.session_id).subquery()
+        statement = (
+            select(scenes.session_id, scenes.payload)
+            .join(ids, ids.c.session_id == scenes.session_id)
+            .order_by(scenes.session_id, scenes.position)
+        )
+        for session_id, payload in self._connection.execute(statement):
+            payloads[session_id].append(payload)
+        return [self._codec.decode_session(row, payloads[row.session_id]) for row in rows]
+
+    def infos(self) -> list[SessionInfo]:
+        """A line for each session, oldest first, without reading any story or scene."""
+        return [SessionInfo(*row) for row in self._connection.execute(LIST_INFOS)]
+
+    def stored_parts(self, session_id: str) -> StoredParts | None:
+        """The raw texts, for a session that cannot be decoded."""
+        row = self._connection.execute(GET_SESSION, {"id": session_id}).first()
+        if row is None:
+            return None
+        statement = (
+            select(scenes.scene_number, scenes.payload).where(scenes.session_id == session_id).order_by(scenes.position)
+        )
+        tick = {
+            "current_step": row.progress_step,
+            "total_steps": row.progress_total,
+            "description": row.progress_description,
+        }
+        progress = None if row.progress_step is None else to_json(tick).decode()
+        numbered = {row.scene_number: row.payload for row in self._connection.execute(statement)}
+        return StoredParts(row.request_data, row.metadata, progress, numbered)
+
+    # Writing: each returns whether the session was there.
+
+    def insert(self, session_id: str, request: EncodedRequest, metadata: str, idempotency_key: str | None) -> None:
+        instants = dict.fromkeys(("created_at", "last_accessed", "updated_at"), self._now)
+        self._connection.execute(
+            INSERT_SESSION,
+            {
+                "session_id": session_id,
+                "status": GenerationStatus.PENDING.value,
+                "attempt": 0,
+                "version": 1,
+                "idempotency_key": idempotency_key,
+                "metadata": metadata,
+                **request.columns(),
+                **instants,
+            },
+        )
+
+    def update(self, session_id: str, changes: Mapping[str, Any]) -> bool:
+        """Sets columns, and counts the change: `version`, `updated_at`, `last_accessed`."""
+        statement = _update_of(tuple(changes))
+        parameters = {"id": session_id, "now": self._now, **changes}
+        return self._connection.execute(statement, parameters).rowcount > 0
+
+    def touch(self, accesses: Mapping[str, datetime]) -> None:
+        """Records when sessions were last read; a later time that is already there stays."""
+        if accesses:
+            self._connection.execute(TOUCH_SESSION, [{"id": each, "accessed": when} for each, when in accesses.items()])
+
+    def save_scene(self, session_id: str, scene: EncodedScene) -> bool:
+        """Inserts the scene behind the others, or replaces the one with its number in its place."""
+        if not self.update(session_id, {}):
+            return False
+        self._connection.execute(
+            SAVE_SCENE,
+            {
+                "session_id": session_id,
+                "scene_number": scene.scene_number,
+                "payload": scene.text,
+                "now": self._now,
+            },
+        )
+        return True
+
+    def replace_scenes(self, session_id: str, given: Sequence[EncodedScene]) -> bool:
+        """Makes `given`, in this order, all the scenes there are."""
+        if not self.update(session_id, {}):
+            return False
+        self._connection.execute(DELETE_SCENES, {"id": session_id})
+        if given:
+            self._connection.execute(
+                INSERT_SCENES,
+                [
+                    {
+                        "session_id": session_id,
+                        "scene_number": scene.scene_number,
+                        "position": position,
+                        "created_at": self._now,
+                        "updated_at": self._now,
+                        "payload": scene.text,
+                    }
+                    for position, scene in enumerate(given)
+                ],
+            )
+        return True
+
+    def delete(self, session_ids: Sequence[str]) -> None:
+        """Deletes sessions; their scenes go with them."""
+        self._connection.execute(delete(SESSIONS).where(sessions.session_id.in_(session_ids)))
+
+    def set_aside(self, session_id: str, part: str, reason: str, content: str) -> None:
+        """Keeps the text of a part that no longer validates, beside the session."""
+        self._connection.execute(
+            insert(SET_ASIDE),
+            {
+                "session_id": session_id,
+                "part": part,
+                "reason": reason,
+                "set_aside_at": self._now,
+                "content": content,
+            },
+        )
+
+    def delete_scene(self, session_id: str, scene_number: int) -> None:
+        self._connection.execute(DELETE_SCENE, {"id": session_id, "number": scene_number})
+
+    # Choosing what goes: ids, oldest first, at most `limit`.
+
+    def ids_before(self, column: str, moment: datetime, status: GenerationStatus, limit: int) -> list[str]:
+        """Those of one status whose `created_at` or `finished_at` lies before `moment`."""
+        instant = sessions[column]
+        statement = (
+            select(sessions.session_id)
+            .where(sessions.status == status, instant < moment)
+            .order_by(instant)
+            .limit(limit)
+        )
+        return list(self._connection.execute(statement).scalars())
+
+    def oldest_ids(self, statuses: Iterable[GenerationStatus], limit: int) -> list[str]:
+        statement = (
+            select(sessions.session_id)
+            .where(sessions.status.in_(list(statuses)))
+            .order_by(sessions.created_at, sessions.session_id)
+            .limit(limit)
+        )
+        return list(self._connection.execute(statement).scalars())

@@ -1,0 +1,160 @@
+"""The tables, as ORM classes. Column names are a public contract: people query them.
+
+The schema of a real database comes from the migrations alone; a test compares the two. Instants are UTC to
+the millisecond, durations are integer milliseconds. Wide JSON columns stand last in a row, so that reading
+the others never walks through a story.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer, MetaData, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from sessionstore.models import GenerationStatus, TombstoneReason
+from sessionstore.persistence.columns import Instant, JsonText
+
+# A 64-bit key that counts up on both engines: only INTEGER does on SQLite.
+RowNumber = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {str: Text(), datetime: Instant(), int: Integer()}  # noqa: RUF012 - SQLAlchemy's name
+
+
+def _one_of(column: str, values: Iterable[str]) -> str:
+    return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
+
+
+class SessionRow(Base):
+    """One living session. `progress_...` hold the last tick, all three NULL before the first."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (
+        CheckConstraint(_one_of("status", GenerationStatus), name="status_known"),
+        CheckConstraint("progress_step <= progress_total", name="progress_within_total"),
+        CheckConstraint("attempt >= 0 AND version >= 1", name="counters_grow"),
+        Index(None, "created_at", "session_id"),
+        Index(None, "status", "created_at", "session_id"),
+        Index(None, "status", "finished_at"),
+    )
+
+    session_id: Mapped[str] = mapped_column(primary_key=True)
+    status: Mapped[str]
+    media_type: Mapped[str | None]
+    num_scenes: Mapped[int | None]
+    progress_step: Mapped[int | None]
+    progress_total: Mapped[int | None]
+    progress_description: Mapped[str | None]
+    attempt: Mapped[int] = mapped_column(default=0)
+    version: Mapped[int] = mapped_column(default=1)
+    idempotency_key: Mapped[str | None] = mapped_column(unique=True)
+    created_at: Mapped[datetime]
+    last_accessed: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    queue_ms: Mapped[int | None] = mapped_column(BigInteger)
+    generation_ms: Mapped[int | None] = mapped_column(BigInteger)
+    error_message: Mapped[str | None]
+    metadata_: Mapped[str] = mapped_column("metadata", JsonText())
+    request_data: Mapped[str] = mapped_column(JsonText())
+
+
+class SceneRow(Base):
+    """One saved scene; `position` keeps the order in which a session's scenes were given."""
+
+    __tablename__ = "scenes"
+    __table_args__ = (CheckConstraint("scene_number >= 0", name="scene_number_counts"),)
+
+    session_id: Mapped[str] = mapped_column(ForeignKey("sessions.session_id", ondelete="CASCADE"), primary_key=True)
+    scene_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    position: Mapped[int]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    payload: Mapped[str] = mapped_column(JsonText())
+
+
+# What the history keeps: every change but progress ticks, and the four ways to go.
+RECORDED_EVENTS = (
+    "created",
+    "status_changed",
+    "scene_added",
+    "scenes_set",
+    "updated",
+    "recovered",
+    *TombstoneReason,
+)
+
+
+class EventRow(Base):
+    """One change of one session, in the order of commits; append-only, and it outlives its session."""
+
+    __tablename__ = "session_events"
+    __table_args__ = (
+        CheckConstraint(_one_of("event_type", RECORDED_EVENTS), name="event_type_known"),
+        Index(None, "session_id", "event_id"),
+        Index(None, "occurred_at"),
+        # Without AUTOINCREMENT, SQLite hands out the number of a pruned last event again.
+        {"sqlite_autoincrement": True},
+    )
+
+    event_id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
+    session_id: Mapped[str]
+    event_type: Mapped[str]
+    status: Mapped[str]
+    scene_number: Mapped[int | None]
+    attempt: Mapped[int]
+    occurred_at: Mapped[datetime]
+
+
+class TombstoneRow(Base):
+    """What is kept of a session that is gone: its figures, never its story."""
+
+    __tablename__ = "session_tombstones"
+    __table_args__ = (
+        CheckConstraint(_one_of("reason", TombstoneReason), name="reason_known"),
+        CheckConstraint(_one_of("status", GenerationStatus), name="status_known"),
+        Index(None, "session_id"),
+        Index(None, "gone_at"),
+        {"sqlite_autoincrement": True},
+    )
+
+    tombstone_id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
+    session_id: Mapped[str]
+    reason: Mapped[str]
+    status: Mapped[str]
+    media_type: Mapped[str | None]
+    num_scenes: Mapped[int | None]
+    scenes_done: Mapped[int]
+    attempt: Mapped[int]
+    error_message: Mapped[str | None]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    queue_ms: Mapped[int | None] = mapped_column(BigInteger)
+    generation_ms: Mapped[int | None] = mapped_column(BigInteger)
+    gone_at: Mapped[datetime]
+
+
+class SetAsideRow(Base):
+    """The text of something that no longer validated when its session was recovered; goes with the session."""
+
+    __tablename__ = "set_aside"
+    __table_args__ = (Index(None, "session_id"), {"sqlite_autoincrement": True})
+
+    set_aside_id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
+    session_id: Mapped[str] = mapped_column(ForeignKey("sessions.session_id", ondelete="CASCADE"))
+    part: Mapped[str]
+    reason: Mapped[str]
+    set_aside_at: Mapped[datetime]
+    content: Mapped[str]

@@ -1,0 +1,121 @@
+"""Every value that can be chosen: as an argument, in the environment (`SESSIONSTORE_...`), or by default."""
+
+import difflib
+import os
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENVIRONMENT_PREFIX = "SESSIONSTORE_"
+# Variables for the test suite, which are no settings of a store.
+TEST_PREFIX = "SESSIONSTORE_TEST_"
+
+
+def _none_by_name(value: object) -> object:
+    return None if isinstance(value, str) and value.strip().lower() in {"none", "unbounded"} else value
+
+
+OrNone = BeforeValidator(_none_by_name)
+
+
+class Settings(BaseSettings):
+    """The settings of a store. Names carry their unit, but for the two that the ancestor named."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    database_url: str = Field("sqlite:///sessionstore.db", description="where the sessions are kept")
+    max_sessions: Annotated[int | None, OrNone] = Field(
+        100, ge=1, description="capacity; none (or unbounded) for no limit"
+    )
+    eviction: Literal["oldest", "finished", "reject"] = Field(
+        "oldest", description="what a full store does: forget the oldest, only finished ones, or refuse"
+    )
+    cleanup_interval: Annotated[float | None, OrNone] = Field(
+        3600,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds between scheduled cleanups; none for no schedule",
+    )
+    cleanup_batch_sessions: int = Field(
+        500, ge=1, le=10_000, description="sessions that one cleanup transaction deletes at most"
+    )
+    session_max_age_hours: float = Field(
+        24, ge=0, allow_inf_nan=False, description="an unfinished session expires so long after its creation"
+    )
+    failed_retention_hours: float = Field(
+        1, ge=0, allow_inf_nan=False, description="a failed session expires so long after it failed"
+    )
+    completed_retention_hours: float = Field(
+        6, ge=0, allow_inf_nan=False, description="a completed session expires so long after its completion"
+    )
+    cancelled_retention_hours: float = Field(
+        6, ge=0, allow_inf_nan=False, description="a cancelled session expires so long after it was cancelled"
+    )
+    event_retention_days: float = Field(
+        30, ge=0, allow_inf_nan=False, description="rows of session_events are kept so long"
+    )
+    tombstone_retention_days: float = Field(
+        365, ge=0, allow_inf_nan=False, description="rows of session_tombstones are kept so long"
+    )
+    stuck_after_minutes: float = Field(
+        30, ge=0, allow_inf_nan=False, description="a processing session without a write for so long is stuck"
+    )
+    durability: Literal["full", "normal"] = Field(
+        "full",
+        description="full: every write is on disk when it returns; normal: a power cut may lose the last",
+    )
+    lock_timeout: float = Field(
+        30,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds a write waits for its turn before SessionLockError",
+    )
+    touch_interval: float = Field(
+        5, gt=0, allow_inf_nan=False, description="seconds within which access times are saved"
+    )
+    auto_migrate: bool = Field(
+        True, description="whether opening a database brings its schema up to date, or only checks it"
+    )
+    max_payload_bytes: int = Field(
+        1_048_576,
+        ge=1024,
+        description="the largest request, scene, metadata or text that is accepted, as JSON in UTF-8",
+    )
+
+
+def load_settings(settings: Settings | None = None, **given: Any) -> Settings:
+    """`given`, over `settings` or else the environment, over the defaults.
+
+    Raises:
+        ValueError: naming each field or variable that is unknown or out of range; values are not repeated.
+    """
+    if settings is not None:
+        given = settings.model_dump() | given
+    else:
+        _refuse_unknown_variables()
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise ValueError("; ".join(_sentence(detail, given) for detail in error.errors())) from None
+
+
+def _refuse_unknown_variables() -> None:
+    known = {ENVIRONMENT_PREFIX + name.upper() for name in Settings.model_fields}
+    for variable in sorted(os.environ):
+        name = variable.upper()
+        if name.startswith(ENVIRONMENT_PREFIX) and not name.startswith(TEST_PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "`sessionstore config` lists those there are"
+            raise ValueError(f"the environment variable {variable} is no setting of sessionstore; {hint}")
+
+
+def _sentence(detail: Any, given: dict[str, Any]) -> str:
+    name = str(detail["loc"][0])
+    if name not in Settings.model_fields:
+        near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+        return f"{name} is no setting of sessionstore" + (f"; did you mean {near[0]}?" if near else "")
+    source = name if name in given else f"{name} (environment variable {ENVIRONMENT_PREFIX}{name.upper()})"
+    return f"{source}: {detail['msg'][0].lower()}{detail['msg'][1:]}"
