@@ -262,6 +262,10 @@ class SessionManager(Generic[RequestT, SceneT]):
         """
         return retention.clean_up_expired(self._store, max_age_hours)
 
+    def count_expired_sessions(self, max_age_hours: float | None = None) -> int:
+        """How many sessions `cleanup_expired_sessions` would remove now."""
+        return retention.count_expired(self._store, max_age_hours)
+
     def cleanup_failed_sessions(self) -> int:
         """Removes every failed session, however young; how many went."""
         return retention.clean_up_failed(self._store)

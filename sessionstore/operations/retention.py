@@ -82,8 +82,21 @@ def _reduce(unit: UnitOfWork, settings: Settings, wanted: int) -> int:
 
 def clean_up_expired(store: Store, max_age_hours: float | None = None, should_stop: Callable[[], bool] = never) -> int:
     """Removes what is past its limit: unfinished sessions since creation, finished ones since their finish."""
-    max_age = store.settings.session_max_age_hours if max_age_hours is None else _checked_hours(max_age_hours)
+    max_age = _max_age(store, max_age_hours)
     return _in_batches(store, lambda unit, limit: _expire(unit, store.settings, max_age, limit), should_stop)
+
+
+def count_expired(store: Store, max_age_hours: float | None) -> int:
+    """How many sessions `clean_up_expired` would remove now."""
+    rules = _expiry_rules(store.settings, _max_age(store, max_age_hours))
+
+    def work(unit: UnitOfWork) -> int:
+        return sum(
+            unit.statistics.count_before(column, unit.now - timedelta(hours=hours), status)
+            for status, column, hours in rules
+        )
+
+    return store.engine.read(work)
 
 
 def clean_up_failed(store: Store) -> int:
@@ -136,16 +149,21 @@ def reclaim_space(store: Store, should_stop: Callable[[], bool] = never) -> None
 
 def _expire(unit: UnitOfWork, settings: Settings, max_age_hours: float, limit: int) -> int:
     due: list[str] = []
-    for status, column, hours in (
-        *((status, "created_at", max_age_hours) for status in UNFINISHED),
-        (GenerationStatus.FAILED, "finished_at", settings.failed_retention_hours),
-        (GenerationStatus.COMPLETED, "finished_at", settings.completed_retention_hours),
-        (GenerationStatus.CANCELLED, "finished_at", settings.cancelled_retention_hours),
-    ):
+    for status, column, hours in _expiry_rules(settings, max_age_hours):
         if len(due) < limit:
             moment = unit.now - timedelta(hours=hours)
             due += unit.sessions.ids_before(column, moment, status, limit - len(due))
     return bury(unit, due, TombstoneReason.EXPIRED)
+
+
+def _expiry_rules(settings: Settings, max_age_hours: float) -> list[tuple[GenerationStatus, str, float]]:
+    """For each status: the instant that its age counts from, and the age in hours at which it expires."""
+    return [
+        *((status, "created_at", max_age_hours) for status in UNFINISHED),
+        (GenerationStatus.FAILED, "finished_at", settings.failed_retention_hours),
+        (GenerationStatus.COMPLETED, "finished_at", settings.completed_retention_hours),
+        (GenerationStatus.CANCELLED, "finished_at", settings.cancelled_retention_hours),
+    ]
 
 
 def _in_batches(store: Store, batch: Batch, should_stop: Callable[[], bool] = never) -> int:
@@ -172,6 +190,10 @@ def _last_looks(unit: UnitOfWork, session_ids: Sequence[str], event_type: EventT
         if session is not None:
             events.append(SessionEvent(event_type, session_id, session))
     return events
+
+
+def _max_age(store: Store, max_age_hours: float | None) -> float:
+    return store.settings.session_max_age_hours if max_age_hours is None else _checked_hours(max_age_hours)
 
 
 def _checked_hours(hours: Any) -> float:

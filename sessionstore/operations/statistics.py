@@ -53,7 +53,7 @@ def health(store: Store, *, cleanup_active: bool) -> dict[str, str]:
     def work(unit: UnitOfWork) -> dict[str, str]:
         total = unit.statistics.count()
         silent_since = unit.now - timedelta(minutes=store.settings.stuck_after_minutes)
-        stuck = unit.statistics.count_untouched(GenerationStatus.PROCESSING, silent_since)
+        stuck = unit.statistics.count_before("updated_at", silent_since, GenerationStatus.PROCESSING)
         utilization = _utilization_percent(total, store.settings.max_sessions)
         return {
             "overall_health": _verdict(utilization),

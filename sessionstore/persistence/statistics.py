@@ -44,10 +44,10 @@ class StatisticsRepository:
         counted = {row.status: row.total for row in self._connection.execute(COUNT_BY_STATUS)}
         return {status: counted.get(status.value, 0) for status in GenerationStatus}
 
-    def count_untouched(self, status: GenerationStatus, since: datetime) -> int:
-        """Sessions of a status to which nothing was written since an instant."""
-        untouched = COUNT_SESSIONS.where(sessions.status == status, sessions.updated_at < since)
-        return self._connection.execute(untouched).scalar_one()
+    def count_before(self, column: str, moment: datetime, status: GenerationStatus) -> int:
+        """Sessions of one status whose instant `column` lies before `moment`."""
+        earlier = COUNT_SESSIONS.where(sessions.status == status, sessions[column] < moment)
+        return self._connection.execute(earlier).scalar_one()
 
     def ages(self) -> AgeStatistics:
         age = seconds_between(sessions.created_at, literal(self._now, Instant())) / SECONDS_PER_HOUR

@@ -1,0 +1,66 @@
+"""The commands, and what their failures exit with."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from sessionstore.cli import changing, demo, reading
+from sessionstore.cli.output import say
+from sessionstore.errors import SchemaError, SessionManagerError
+
+FAILED = 1
+SCHEMA_OUT_OF_DATE = 4
+INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Look after a store of generation sessions.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (
+    demo.demo,
+    reading.list_,
+    reading.show,
+    reading.stats,
+    reading.health,
+    changing.cleanup,
+    changing.remove,
+    changing.migrate,
+    reading.check,
+    changing.backup,
+    changing.snapshot,
+    reading.config,
+):
+    app.command(command.__name__.rstrip("_"))(command)
+
+
+def run() -> int:
+    """Runs the command that the arguments name; its exit code."""
+    try:
+        app()
+    except SchemaError as error:
+        say(f"sessionstore: {error}")
+        return SCHEMA_OUT_OF_DATE
+    except (SessionManagerError, ValueError, OSError) as error:
+        say(f"sessionstore: {error}")
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"sessionstore {version('sessionstore')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass

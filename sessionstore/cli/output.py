@@ -1,0 +1,68 @@
+"""How answers are printed: tables for people, tab-separated lines for programs, JSON for both."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import to_json
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def is_for_people() -> bool:
+    """Whether somebody looks at the output as it comes."""
+    return sys.stdout.isatty()
+
+
+def console() -> Console:
+    """Standard output with colours, without guessing what numbers in it mean."""
+    return Console(highlight=False)
+
+
+def say(message: str) -> None:
+    """A sentence beside the answer: on standard error, so that pipes carry answers only."""
+    print(message, file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    print(to_json(value, indent=2).decode())
+
+
+def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
+    """Rows under column names. Not on a terminal: tab-separated, every value whole, one line each."""
+    if not is_for_people():
+        print("\t".join(columns))
+        for row in rows:
+            print("\t".join(_plain(value).translate(_ESCAPES) for value in row))
+        return
+    table = Table(*columns, title=title, title_justify="left", header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(_readable(value)) for value in row))
+    console().print(table)
+
+
+def print_facts(facts: Mapping[str, Any], title: str | None = None) -> None:
+    """Names and values; a nested mapping becomes lines with dotted names."""
+    print_rows(["name", "value"], _flattened(facts), title)
+
+
+def _flattened(facts: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            yield from _flattened(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return ""
+    return value.isoformat(" ", "milliseconds")[:23] if isinstance(value, datetime) else str(value)
+
+
+def _readable(value: Any) -> str:
+    return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else _plain(value)
