@@ -9,10 +9,11 @@ def main() -> None:
     try:
         from sessionstore.cli.app import run  # noqa: PLC0415 - it may not be installed
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in {"typer", "rich"}:
+        package = (error.name or "").partition(".")[0]
+        if package not in {"typer", "rich"}:
             raise
         print(
-            f"sessionstore: the command line needs {error.name}, from the extra cli: pip install 'sessionstore[cli]'",
+            f"sessionstore: the command line needs {package}, from the extra cli: pip install 'sessionstore[cli]'",
             file=sys.stderr,
         )
         sys.exit(3)
