@@ -17,7 +17,8 @@ def as_utc(moment: datetime, name: str) -> datetime:
     Raises:
         ValueError: for a naive datetime: guessing its zone would move sessions by hours.
     """
-    if moment.tzinfo is None or moment.utcoffset() is None:
-        raise ValueError(f"{name} is a naive datetime; give it a time zone, for example datetime.now(UTC)")
-    moment = moment.astimezone(UTC)
+    if moment.tzinfo is not UTC:
+        if moment.tzinfo is None or moment.utcoffset() is None:
+            raise ValueError(f"{name} is a naive datetime; give it a time zone, for example datetime.now(UTC)")
+        moment = moment.astimezone(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -36,11 +36,8 @@ def upgrade() -> None:
         sa.Column("occurred_at", INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("event_id", name="pk_session_events"),
         sa.CheckConstraint(f"event_type IN {EVENT_TYPES}", name="ck_session_events_event_type_known"),
-        # Without it SQLite hands out the number of a pruned last event again.
-        sqlite_autoincrement=True,
     )
     op.create_index("ix_session_events_session_id_event_id", "session_events", ["session_id", "event_id"])
-    op.create_index("ix_session_events_occurred_at", "session_events", ["occurred_at"])
     op.create_table(
         "session_tombstones",
         sa.Column("tombstone_id", ROW_NUMBER, nullable=False),
@@ -61,7 +58,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tombstone_id", name="pk_session_tombstones"),
         sa.CheckConstraint(f"reason IN {REASONS}", name="ck_session_tombstones_reason_known"),
         sa.CheckConstraint(f"status IN {STATUSES}", name="ck_session_tombstones_status_known"),
-        sqlite_autoincrement=True,
     )
     op.create_index("ix_session_tombstones_session_id", "session_tombstones", ["session_id"])
     op.create_index("ix_session_tombstones_gone_at", "session_tombstones", ["gone_at"])

@@ -132,13 +132,14 @@ def clear(store: Store) -> int:
 def prune_history(store: Store, should_stop: Callable[[], bool] = never) -> int:
     """Deletes events and tombstones that are past their own retention."""
 
-    def batch(unit: UnitOfWork, limit: int) -> int:
-        settings = store.settings
-        events_before = unit.now - timedelta(days=settings.event_retention_days)
-        tombstones_before = unit.now - timedelta(days=settings.tombstone_retention_days)
-        return unit.history.prune(events_before, tombstones_before, limit)
-
-    return _in_batches(store, batch, should_stop)
+    settings = store.settings
+    event_age = timedelta(days=settings.event_retention_days)
+    tombstone_age = timedelta(days=settings.tombstone_retention_days)
+    return _in_batches(
+        store, lambda unit, limit: unit.history.prune_events(unit.now - event_age, limit), should_stop
+    ) + _in_batches(
+        store, lambda unit, limit: unit.history.prune_tombstones(unit.now - tombstone_age, limit), should_stop
+    )
 
 
 def reclaim_space(store: Store, should_stop: Callable[[], bool] = never) -> None:

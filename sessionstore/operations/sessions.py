@@ -79,13 +79,7 @@ def get(store: Store, session_id: str) -> GenerationSession[Any, Any] | None:
     """The session, with the access that this is."""
     checked_identifier(session_id, "session_id")
 
-    def work(unit: UnitOfWork) -> GenerationSession[Any, Any] | None:
-        session = unit.sessions.get(session_id)
-        if session is not None:
-            session.last_accessed = max(session.last_accessed, unit.now)
-        return session
-
-    session = store.engine.read(work)
+    session = store.engine.read(lambda unit: unit.sessions.get(session_id, accessed_at=unit.now))
     if session is None:
         logger.warning("there is no session %s", session_id)
     else:

@@ -17,7 +17,6 @@ from sessionstore.errors import SessionCorruptedError
 from sessionstore.models import (
     MAX_INTEGER,
     GenerationSession,
-    GenerationStatus,
     ProgressUpdate,
     RequestT,
     SceneT,
@@ -172,22 +171,23 @@ class SessionCodec(Generic[RequestT, SceneT]):
                 session_id=row.session_id,
                 where=where,
             ) from error
-        # Each part is valid by now; validating the whole again would only cost time.
-        session = self._session_model.model_construct(
-            session_id=row.session_id,
-            status=GenerationStatus(row.status),
-            request_data=request,
-            scenes=scenes,
-            progress=progress,
-            error_message=row.error_message,
-            metadata=metadata,
-            created_at=row.created_at,
-            last_accessed=row.last_accessed,
-            updated_at=row.updated_at,
-            started_at=row.started_at,
-            finished_at=row.finished_at,
-            attempt=row.attempt,
-            version=row.version,
+        session = self._session_model.model_validate(
+            {
+                "session_id": row.session_id,
+                "status": row.status,
+                "request_data": request,
+                "scenes": scenes,
+                "progress": progress,
+                "error_message": row.error_message,
+                "metadata": metadata,
+                "created_at": row.created_at,
+                "last_accessed": row.last_accessed,
+                "updated_at": row.updated_at,
+                "started_at": row.started_at,
+                "finished_at": row.finished_at,
+                "attempt": row.attempt,
+                "version": row.version,
+            }
         )
         session._clock = self._clock
         return session

@@ -22,18 +22,6 @@ class _SqliteInstant(UserDefinedType[datetime]):
     def get_col_spec(self, **_: Any) -> str:
         return "DATETIME"
 
-    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], str | None]:
-        def to_text(moment: datetime | None) -> str | None:
-            return None if moment is None else moment.isoformat(" ", "milliseconds")[:23]
-
-        return to_text
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[str | None], datetime | None]:
-        def from_text(text: str | None) -> datetime | None:
-            return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-        return from_text
-
 
 class Instant(TypeDecorator[datetime]):
     """An aware UTC datetime, to the millisecond. A naive one is refused: its zone would be a guess."""
@@ -44,12 +32,33 @@ class Instant(TypeDecorator[datetime]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return _SqliteInstant() if dialect.name == "sqlite" else dialect.type_descriptor(self.impl_instance)
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a naive datetime cannot be stored; give it a time zone")
-        return value.astimezone(UTC)
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
+        return _text_of if dialect.name == "sqlite" else super().bind_processor(dialect)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        return _moment_of if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+
+
+# A write binds the one instant of its unit up to four times; only the first is worth formatting.
+_last_text: tuple[datetime | None, str | None] = (None, None)
+
+
+def _text_of(moment: datetime | None) -> str | None:
+    global _last_text  # noqa: PLW0603 - replaced as a whole, so that threads see a pair that belongs together
+    last_moment, text = _last_text
+    if moment is last_moment:
+        return text
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise ValueError("a naive datetime cannot be stored; give it a time zone")
+    text = moment.astimezone(UTC).isoformat(" ", "milliseconds")[:23]
+    _last_text = (moment, text)
+    return text
+
+
+def _moment_of(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text + "+00:00")
 
 
 class JsonText(UserDefinedType[str]):

@@ -4,19 +4,21 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import cast
 
-from sqlalchemy import Connection, Integer, Table, bindparam, delete, func, insert, literal, select
+from sqlalchemy import Integer, Table, Text, bindparam, delete, func, insert, literal, select
 
 from sessionstore.models import Tombstone, TombstoneReason
 from sessionstore.persistence.columns import Instant
+from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.tables import EventRow, SceneRow, SessionRow, TombstoneRow
 
 EVENTS, TOMBSTONES = cast(Table, EventRow.__table__), cast(Table, TombstoneRow.__table__)
+events, tombstones = EVENTS.c, TOMBSTONES.c
 sessions, scenes = cast(Table, SessionRow.__table__).c, cast(Table, SceneRow.__table__).c
 
 # One statement for any number of sessions: an event takes its status and attempt from the session as it is.
 _events_of = select(
     sessions.session_id,
-    bindparam("event_type"),
+    bindparam("event_type", type_=Text()),
     sessions.status,
     bindparam("scene_number", type_=Integer()),
     sessions.attempt,
@@ -54,8 +56,8 @@ _gone = select(
 BURY = insert(TOMBSTONES).from_select([*INHERITED, "reason", "scenes_done", "gone_at"], _gone)
 FIND_TOMBSTONE = (
     select(TOMBSTONES)
-    .where(TOMBSTONES.c.session_id == bindparam("id"))
-    .order_by(TOMBSTONES.c.tombstone_id.desc())
+    .where(tombstones.session_id == bindparam("id"))
+    .order_by(tombstones.tombstone_id.desc())
     .limit(literal(1))
 )
 
@@ -63,13 +65,13 @@ FIND_TOMBSTONE = (
 class HistoryRepository:
     """Appends to the history and prunes it, at the one instant `now` of its unit of work."""
 
-    def __init__(self, connection: Connection, now: datetime) -> None:
-        self._connection = connection
+    def __init__(self, statements: Executor, now: datetime) -> None:
+        self._statements = statements
         self._now = now
 
     def record(self, session_id: str, event_type: str, scene_number: int | None = None) -> None:
         """Adds one event, with the status and attempt the session has now; nothing when it is absent."""
-        self._connection.execute(
+        self._statements.change(
             RECORD,
             {"id": session_id, "event_type": event_type, "scene_number": scene_number, "now": self._now},
         )
@@ -77,23 +79,29 @@ class HistoryRepository:
     def bury(self, session_ids: Sequence[str], reason: TombstoneReason) -> None:
         """Writes a tombstone and an event for each session; they must still be there."""
         ids, now = list(session_ids), self._now
-        self._connection.execute(BURY, {"ids": ids, "reason": reason.value, "now": now})
-        self._connection.execute(
+        self._statements.core.execute(BURY, {"ids": ids, "reason": reason.value, "now": now})
+        self._statements.core.execute(
             RECORD_GONE, {"ids": ids, "event_type": reason.value, "scene_number": None, "now": now}
         )
 
     def find_tombstone(self, session_id: str) -> Tombstone | None:
         """The newest tombstone, when an id was used more than once."""
-        row = self._connection.execute(FIND_TOMBSTONE, {"id": session_id}).first()
+        row = self._statements.first(FIND_TOMBSTONE, {"id": session_id})
         return None if row is None else Tombstone.model_validate(row._asdict())
 
-    def prune(self, events_before: datetime, tombstones_before: datetime, limit: int) -> int:
-        """Deletes at most `limit` rows of each that are past their retention; how many went."""
-        pruned = 0
-        for table, key, instant, before in (
-            (EVENTS, EVENTS.c.event_id, EVENTS.c.occurred_at, events_before),
-            (TOMBSTONES, TOMBSTONES.c.tombstone_id, TOMBSTONES.c.gone_at, tombstones_before),
-        ):
-            due = select(key).where(instant < before).order_by(instant).limit(limit)
-            pruned += self._connection.execute(delete(table).where(key.in_(due))).rowcount
-        return pruned
+    def prune_events(self, before: datetime, limit: int) -> int:
+        """Deletes the events older than that among the first `limit` there are; how many went.
+
+        The last event always stays: SQLite would hand its number out again.
+        """
+        first = select(events.event_id, events.occurred_at).order_by(events.event_id).limit(limit).subquery()
+        last = select(func.max(events.event_id)).scalar_subquery()
+        due = select(first.c.event_id).where(first.c.occurred_at < before, first.c.event_id < last)
+        return self._statements.core.execute(delete(EVENTS).where(events.event_id.in_(due))).rowcount
+
+    def prune_tombstones(self, before: datetime, limit: int) -> int:
+        """Deletes at most `limit` tombstones older than that; how many went."""
+        due = (
+            select(tombstones.tombstone_id).where(tombstones.gone_at < before).order_by(tombstones.gone_at).limit(limit)
+        )
+        return self._statements.core.execute(delete(TOMBSTONES).where(tombstones.tombstone_id.in_(due))).rowcount

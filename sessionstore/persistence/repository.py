@@ -14,7 +14,6 @@ from typing import Any, cast
 from pydantic_core import to_json
 from sqlalchemy import (
     ColumnElement,
-    Connection,
     Select,
     Table,
     Update,
@@ -31,6 +30,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from sessionstore.models import GenerationSession, GenerationStatus
 from sessionstore.persistence.codec import EncodedRequest, EncodedScene, SessionCodec
+from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.tables import SceneRow, SessionRow, SetAsideRow
 
 SESSIONS, SCENES, SET_ASIDE = (cast(Table, row.__table__) for row in (SessionRow, SceneRow, SetAsideRow))
@@ -46,7 +46,8 @@ GET_STATE = select(
     sessions.finished_at,
     sessions.error_message,
 ).where(sessions.session_id == bindparam("id"))
-GET_REQUEST = select(sessions.session_id, sessions.request_data)
+GET_REQUEST = select(sessions.request_data).where(sessions.session_id == bindparam("id"))
+FIND_BY_KEY = select(sessions.session_id, sessions.request_data).where(sessions.idempotency_key == bindparam("key"))
 LIST_INFOS = select(
     sessions.session_id,
     sessions.status,
@@ -84,7 +85,8 @@ SAVE_SCENE = _new_scene.on_conflict_do_update(
     index_elements=["session_id", "scene_number"],
     set_={"payload": _new_scene.excluded.payload, "updated_at": _new_scene.excluded.updated_at},
 )
-INSERT_SCENES = insert(SCENES)
+INSERT_SCENE = insert(SCENES)
+INSERT_SET_ASIDE = insert(SET_ASIDE)
 DELETE_SCENES = delete(SCENES).where(scenes.session_id == bindparam("id"))
 DELETE_SCENE = DELETE_SCENES.where(scenes.scene_number == bindparam("number"))
 
@@ -169,34 +171,36 @@ class StoredParts:
 class SessionRepository:
     """Sessions and scenes over one connection, at the one instant `now` of its unit of work."""
 
-    def __init__(self, connection: Connection, codec: SessionCodec[Any, Any], now: datetime) -> None:
-        self._connection = connection
+    def __init__(self, statements: Executor, codec: SessionCodec[Any, Any], now: datetime) -> None:
+        self._statements = statements
         self._codec = codec
         self._now = now
 
     # Reading
 
-    def get(self, session_id: str) -> GenerationSession[Any, Any] | None:
-        row = self._connection.execute(GET_SESSION, {"id": session_id}).first()
+    def get(self, session_id: str, accessed_at: datetime | None = None) -> GenerationSession[Any, Any] | None:
+        """The session; `accessed_at` is an access that is not saved yet."""
+        row = self._statements.first(GET_SESSION, {"id": session_id})
         if row is None:
             return None
-        payloads = self._connection.execute(GET_SCENES, {"id": session_id}).scalars()
+        if accessed_at is not None:
+            row = row._replace(last_accessed=max(row.last_accessed, accessed_at))
+        payloads = [scene.payload for scene in self._statements.rows(GET_SCENES, {"id": session_id})]
         return self._codec.decode_session(row, payloads)
 
     def state(self, session_id: str) -> SessionState | None:
-        row = self._connection.execute(GET_STATE, {"id": session_id}).first()
+        row = self._statements.first(GET_STATE, {"id": session_id})
         return row and SessionState(GenerationStatus(row.status), *row[1:])
 
     def find_by_key(self, idempotency_key: str) -> tuple[str, str] | None:
         """The session id and stored request that own the key."""
-        statement = GET_REQUEST.where(sessions.idempotency_key == idempotency_key)
-        row = self._connection.execute(statement).first()
+        row = self._statements.first(FIND_BY_KEY, {"key": idempotency_key})
         return row and (row.session_id, row.request_data)
 
     def find_request(self, session_id: str) -> str | None:
         """The stored request of a session."""
-        row = self._connection.execute(GET_REQUEST.where(sessions.session_id == session_id)).first()
-        return row and row.request_data
+        row = self._statements.first(GET_REQUEST, {"id": session_id})
+        return None if row is None else str(row.request_data)
 
     def list_by_status(self, status: GenerationStatus) -> list[GenerationSession[Any, Any]]:
         """All sessions of one status, oldest first."""
@@ -218,7 +222,7 @@ class SessionRepository:
 
     def _load(self, chosen: Select[Any]) -> list[GenerationSession[Any, Any]]:
         """Sessions with their scenes, in two statements whatever their number."""
-        rows = self._connection.execute(chosen).all()
+        rows = self._statements.core.execute(chosen).all()
         payloads: dict[str, list[str]] = {row.session_id: [] for row in rows}
         ids = chosen.with_only_columns(sessions.session_id).subquery()
         statement = (
@@ -226,17 +230,17 @@ class SessionRepository:
             .join(ids, ids.c.session_id == scenes.session_id)
             .order_by(scenes.session_id, scenes.position)
         )
-        for session_id, payload in self._connection.execute(statement):
+        for session_id, payload in self._statements.core.execute(statement):
             payloads[session_id].append(payload)
         return [self._codec.decode_session(row, payloads[row.session_id]) for row in rows]
 
     def infos(self) -> list[SessionInfo]:
         """A line for each session, oldest first, without reading any story or scene."""
-        return [SessionInfo(*row) for row in self._connection.execute(LIST_INFOS)]
+        return [SessionInfo(*row) for row in self._statements.rows(LIST_INFOS)]
 
     def stored_parts(self, session_id: str) -> StoredParts | None:
         """The raw texts, for a session that cannot be decoded."""
-        row = self._connection.execute(GET_SESSION, {"id": session_id}).first()
+        row = self._statements.first(GET_SESSION, {"id": session_id})
         if row is None:
             return None
         statement = (
@@ -248,14 +252,14 @@ class SessionRepository:
             "description": row.progress_description,
         }
         progress = None if row.progress_step is None else to_json(tick).decode()
-        numbered = {row.scene_number: row.payload for row in self._connection.execute(statement)}
+        numbered = {row.scene_number: row.payload for row in self._statements.core.execute(statement)}
         return StoredParts(row.request_data, row.metadata, progress, numbered)
 
     # Writing: each returns whether the session was there.
 
     def insert(self, session_id: str, request: EncodedRequest, metadata: str, idempotency_key: str | None) -> None:
         instants = dict.fromkeys(("created_at", "last_accessed", "updated_at"), self._now)
-        self._connection.execute(
+        self._statements.change(
             INSERT_SESSION,
             {
                 "session_id": session_id,
@@ -273,18 +277,19 @@ class SessionRepository:
         """Sets columns, and counts the change: `version`, `updated_at`, `last_accessed`."""
         statement = _update_of(tuple(changes))
         parameters = {"id": session_id, "now": self._now, **changes}
-        return self._connection.execute(statement, parameters).rowcount > 0
+        return self._statements.change(statement, parameters) > 0
 
     def touch(self, accesses: Mapping[str, datetime]) -> None:
         """Records when sessions were last read; a later time that is already there stays."""
-        if accesses:
-            self._connection.execute(TOUCH_SESSION, [{"id": each, "accessed": when} for each, when in accesses.items()])
+        self._statements.change_each(
+            TOUCH_SESSION, ({"id": session_id, "accessed": moment} for session_id, moment in accesses.items())
+        )
 
     def save_scene(self, session_id: str, scene: EncodedScene) -> bool:
         """Inserts the scene behind the others, or replaces the one with its number in its place."""
         if not self.update(session_id, {}):
             return False
-        self._connection.execute(
+        self._statements.change(
             SAVE_SCENE,
             {
                 "session_id": session_id,
@@ -299,32 +304,31 @@ class SessionRepository:
         """Makes `given`, in this order, all the scenes there are."""
         if not self.update(session_id, {}):
             return False
-        self._connection.execute(DELETE_SCENES, {"id": session_id})
-        if given:
-            self._connection.execute(
-                INSERT_SCENES,
-                [
-                    {
-                        "session_id": session_id,
-                        "scene_number": scene.scene_number,
-                        "position": position,
-                        "created_at": self._now,
-                        "updated_at": self._now,
-                        "payload": scene.text,
-                    }
-                    for position, scene in enumerate(given)
-                ],
-            )
+        self._statements.change(DELETE_SCENES, {"id": session_id})
+        self._statements.change_each(
+            INSERT_SCENE,
+            (
+                {
+                    "session_id": session_id,
+                    "scene_number": scene.scene_number,
+                    "position": position,
+                    "created_at": self._now,
+                    "updated_at": self._now,
+                    "payload": scene.text,
+                }
+                for position, scene in enumerate(given)
+            ),
+        )
         return True
 
     def delete(self, session_ids: Sequence[str]) -> None:
         """Deletes sessions; their scenes go with them."""
-        self._connection.execute(delete(SESSIONS).where(sessions.session_id.in_(session_ids)))
+        self._statements.core.execute(delete(SESSIONS).where(sessions.session_id.in_(session_ids)))
 
     def set_aside(self, session_id: str, part: str, reason: str, content: str) -> None:
         """Keeps the text of a part that no longer validates, beside the session."""
-        self._connection.execute(
-            insert(SET_ASIDE),
+        self._statements.change(
+            INSERT_SET_ASIDE,
             {
                 "session_id": session_id,
                 "part": part,
@@ -335,7 +339,7 @@ class SessionRepository:
         )
 
     def delete_scene(self, session_id: str, scene_number: int) -> None:
-        self._connection.execute(DELETE_SCENE, {"id": session_id, "number": scene_number})
+        self._statements.change(DELETE_SCENE, {"id": session_id, "number": scene_number})
 
     # Choosing what goes: ids, oldest first, at most `limit`.
 
@@ -348,7 +352,7 @@ class SessionRepository:
             .order_by(instant)
             .limit(limit)
         )
-        return list(self._connection.execute(statement).scalars())
+        return list(self._statements.core.execute(statement).scalars())
 
     def oldest_ids(self, statuses: Iterable[GenerationStatus], limit: int) -> list[str]:
         statement = (
@@ -357,4 +361,4 @@ class SessionRepository:
             .order_by(sessions.created_at, sessions.session_id)
             .limit(limit)
         )
-        return list(self._connection.execute(statement).scalars())
+        return list(self._statements.core.execute(statement).scalars())

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, Table, case, func, literal, select
+from sqlalchemy import ColumnElement, Table, case, func, literal, select
 
 from sessionstore.models import SECONDS_PER_HOUR, GenerationStatus
 from sessionstore.persistence.columns import Instant, seconds_between
+from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.tables import SessionRow
 
 SESSIONS = cast(Table, SessionRow.__table__)
@@ -32,26 +33,26 @@ class AgeStatistics:
 class StatisticsRepository:
     """Figures over all sessions, as of the one instant `now` of its unit of work."""
 
-    def __init__(self, connection: Connection, now: datetime) -> None:
-        self._connection = connection
+    def __init__(self, statements: Executor, now: datetime) -> None:
+        self._statements = statements
         self._now = now
 
     def count(self) -> int:
-        return self._connection.execute(COUNT_SESSIONS).scalar_one()
+        return int(self._statements.first(COUNT_SESSIONS)[0])
 
     def count_by_status(self) -> dict[GenerationStatus, int]:
         """Every status, also those that no session has."""
-        counted = {row.status: row.total for row in self._connection.execute(COUNT_BY_STATUS)}
+        counted = {row.status: row.total for row in self._statements.rows(COUNT_BY_STATUS)}
         return {status: counted.get(status.value, 0) for status in GenerationStatus}
 
     def count_before(self, column: str, moment: datetime, status: GenerationStatus) -> int:
         """Sessions of one status whose instant `column` lies before `moment`."""
         earlier = COUNT_SESSIONS.where(sessions.status == status, sessions[column] < moment)
-        return self._connection.execute(earlier).scalar_one()
+        return self._statements.core.execute(earlier).scalar_one()
 
     def ages(self) -> AgeStatistics:
         age = seconds_between(sessions.created_at, literal(self._now, Instant())) / SECONDS_PER_HOUR
-        row = self._connection.execute(
+        row = self._statements.core.execute(
             select(
                 self._count_aged(0, 1),
                 self._count_aged(1, 6),

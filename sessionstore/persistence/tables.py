@@ -7,8 +7,9 @@ the others never walks through a story.
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer, MetaData, Text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer, MetaData, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from sessionstore.models import GenerationStatus, TombstoneReason
@@ -35,6 +36,10 @@ def _one_of(column: str, values: Iterable[str]) -> str:
     return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
 
 
+def _only_where(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
 class SessionRow(Base):
     """One living session. `progress_...` hold the last tick, all three NULL before the first."""
 
@@ -45,7 +50,14 @@ class SessionRow(Base):
         CheckConstraint("attempt >= 0 AND version >= 1", name="counters_grow"),
         Index(None, "created_at", "session_id"),
         Index(None, "status", "created_at", "session_id"),
-        Index(None, "status", "finished_at"),
+        # Partial, as are keys below: what has no value is not in the index, and costs its writes nothing.
+        Index(None, "status", "finished_at", **_only_where("finished_at IS NOT NULL")),
+        Index(
+            "uq_sessions_idempotency_key",
+            "idempotency_key",
+            unique=True,
+            **_only_where("idempotency_key IS NOT NULL"),
+        ),
     )
 
     session_id: Mapped[str] = mapped_column(primary_key=True)
@@ -57,7 +69,7 @@ class SessionRow(Base):
     progress_description: Mapped[str | None]
     attempt: Mapped[int] = mapped_column(default=0)
     version: Mapped[int] = mapped_column(default=1)
-    idempotency_key: Mapped[str | None] = mapped_column(unique=True)
+    idempotency_key: Mapped[str | None]
     created_at: Mapped[datetime]
     last_accessed: Mapped[datetime]
     updated_at: Mapped[datetime]
@@ -74,7 +86,11 @@ class SceneRow(Base):
     """One saved scene; `position` keeps the order in which a session's scenes were given."""
 
     __tablename__ = "scenes"
-    __table_args__ = (CheckConstraint("scene_number >= 0", name="scene_number_counts"),)
+    __table_args__ = (
+        CheckConstraint("scene_number >= 0", name="scene_number_counts"),
+        # The rows stand in the order of the key, so that saving a scene changes one page instead of two.
+        {"sqlite_with_rowid": False},
+    )
 
     session_id: Mapped[str] = mapped_column(ForeignKey("sessions.session_id", ondelete="CASCADE"), primary_key=True)
     scene_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -97,15 +113,15 @@ RECORDED_EVENTS = (
 
 
 class EventRow(Base):
-    """One change of one session, in the order of commits; append-only, and it outlives its session."""
+    """One change of one session, in the order of commits; append-only, and it outlives its session.
+
+    No index on `occurred_at`: it grows as `event_id` does, and every write of a session pays for each index.
+    """
 
     __tablename__ = "session_events"
     __table_args__ = (
         CheckConstraint(_one_of("event_type", RECORDED_EVENTS), name="event_type_known"),
         Index(None, "session_id", "event_id"),
-        Index(None, "occurred_at"),
-        # Without AUTOINCREMENT, SQLite hands out the number of a pruned last event again.
-        {"sqlite_autoincrement": True},
     )
 
     event_id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
@@ -126,7 +142,6 @@ class TombstoneRow(Base):
         CheckConstraint(_one_of("status", GenerationStatus), name="status_known"),
         Index(None, "session_id"),
         Index(None, "gone_at"),
-        {"sqlite_autoincrement": True},
     )
 
     tombstone_id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
@@ -150,7 +165,7 @@ class SetAsideRow(Base):
     """The text of something that no longer validated when its session was recovered; goes with the session."""
 
     __tablename__ = "set_aside"
-    __table_args__ = (Index(None, "session_id"), {"sqlite_autoincrement": True})
+    __table_args__ = (Index(None, "session_id"),)
 
     set_aside_id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
     session_id: Mapped[str] = mapped_column(ForeignKey("sessions.session_id", ondelete="CASCADE"))

@@ -5,17 +5,16 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
-
 from sessionstore.events import CallbackRegistry, EventType, SessionEvent
 from sessionstore.persistence.codec import SessionCodec
+from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.history import HistoryRepository
 from sessionstore.persistence.repository import SessionRepository
 from sessionstore.persistence.statistics import StatisticsRepository
 
 
 class UnitOfWork:
-    """Repositories over one connection, one frozen instant `now`, and the events to publish after the commit.
+    """Repositories over one held connection, one frozen instant `now`, and the events to publish after the commit.
 
     A function that is given a unit may be run again, and on another thread: it does no I/O of its own, calls
     nobody back, and asks no clock but `now`.
@@ -23,18 +22,18 @@ class UnitOfWork:
 
     def __init__(
         self,
-        connection: Connection,
+        statements: Executor,
         now: datetime,
         codec: SessionCodec[Any, Any],
         callbacks: CallbackRegistry,
     ) -> None:
         self.now = now
         self.codec = codec
-        self.sessions = SessionRepository(connection, codec, now)
-        self.history = HistoryRepository(connection, now)
-        self.statistics = StatisticsRepository(connection, now)
+        self.sessions = SessionRepository(statements, codec, now)
+        self.history = HistoryRepository(statements, now)
+        self.statistics = StatisticsRepository(statements, now)
         self.events: list[SessionEvent] = []
-        self._connection = connection
+        self._statements = statements
         self._callbacks = callbacks
 
     def wants(self, event_type: EventType) -> bool:
@@ -52,12 +51,12 @@ class UnitOfWork:
     def savepoint(self) -> Iterator[None]:
         """What happens inside, events too, is kept whole or not at all; the rest of the unit stays."""
         published = len(self.events)
-        self._connection.exec_driver_sql("SAVEPOINT inner_unit")
+        self._statements.run("SAVEPOINT inner_unit")
         try:
             yield
         except BaseException:
             del self.events[published:]
-            self._connection.exec_driver_sql("ROLLBACK TO inner_unit")
+            self._statements.run("ROLLBACK TO inner_unit")
             raise
         finally:
-            self._connection.exec_driver_sql("RELEASE inner_unit")
+            self._statements.run("RELEASE inner_unit")

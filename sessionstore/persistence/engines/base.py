@@ -7,14 +7,13 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection
-
 from sessionstore.clock import Clock, as_utc
 from sessionstore.errors import SessionManagerError
 from sessionstore.events import CallbackRegistry, SessionEvent
 from sessionstore.models import Finding
 from sessionstore.persistence.codec import SessionCodec
 from sessionstore.persistence.engines.gate import Gate
+from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.unit import UnitOfWork
 
 T = TypeVar("T")
@@ -108,9 +107,9 @@ class Engine(ABC):
     def _outer_unit(self) -> UnitOfWork | None:
         return getattr(self._joined, "unit", None)
 
-    def _unit(self, connection: Connection) -> UnitOfWork:
+    def _unit(self, statements: Executor) -> UnitOfWork:
         now = as_utc(self._clock(), "what the clock returned")
-        return UnitOfWork(connection, now, self._codec, self._callbacks)
+        return UnitOfWork(statements, now, self._codec, self._callbacks)
 
     @abstractmethod
     def _run_write(self, work: Work[T]) -> "Outcome[T]":

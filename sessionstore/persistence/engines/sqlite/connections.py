@@ -8,12 +8,14 @@ when nobody can tell any more whether that commit happened.
 import sqlite3
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, ExceptionContext, NullPool, create_engine, event
 
 from sessionstore.persistence.engines.sqlite.errors import is_busy, lock_timeout_error, translated
+from sessionstore.persistence.execution import Executor
 
 # SQLite itself waits so long for locks other than the writer's, such as those of recovery after a crash.
 BUSY_TIMEOUT_MS = 10_000
@@ -50,15 +52,16 @@ def sqlalchemy_engine(creator: Callable[[], sqlite3.Connection], database: str) 
 
 
 class HeldConnection:
-    """A connection that is kept open: SQLAlchemy's view of it, and the driver's. For one thread at a time."""
+    """A connection that is kept open, as the driver, SQLAlchemy and the repository see it. For one thread at a time."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, database: str) -> None:
         self.sql: Connection = engine.connect()
         # In SQLAlchemy's view one transaction goes on for ever; it emits nothing and nobody ends it.
         self.sql.begin()
         driver = self.sql.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
         self.driver = driver
+        self.statements = Executor(self.sql, partial(translated, database=database))
 
     def is_sound(self) -> bool:
         """False once SQLAlchemy closed it, as an interruption in a statement makes it do."""

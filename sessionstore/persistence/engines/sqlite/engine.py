@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection
+from sqlalchemy import URL
 
 from sessionstore.clock import Clock
 from sessionstore.errors import DatabaseUnavailableError
@@ -30,6 +30,7 @@ from sessionstore.persistence.engines.sqlite.queue import Turn, WriteQueue
 from sessionstore.persistence.engines.sqlite.readers import Readers
 from sessionstore.persistence.engines.sqlite.schema import ensure_schema
 from sessionstore.persistence.engines.sqlite.writer import Writer
+from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.unit import UnitOfWork
 from sessionstore.settings import Settings
 
@@ -79,8 +80,8 @@ class SqliteEngine(Engine):
         """Commits the works of a group in one transaction, and answers each once that is durable."""
         outcomes: list[Outcome[Any] | Exception] = []
         try:
-            with self._writer.transaction(group[0].deadline) as connection:
-                self._run_group(group, connection, outcomes)
+            with self._writer.transaction(group[0].deadline) as statements:
+                self._run_group(group, statements, outcomes)
         except _GroupBrokenError:
             # The others queue up again, so that nobody gets the error of another's work.
             self._lead(group[:1])
@@ -95,15 +96,15 @@ class SqliteEngine(Engine):
                 _answer(group, outcomes)
         self._checkpoint_if_due()
 
-    def _run_group(self, group: list[Turn], connection: Connection, outcomes: list[Outcome[Any] | Exception]) -> None:
+    def _run_group(self, group: list[Turn], statements: Executor, outcomes: list[Outcome[Any] | Exception]) -> None:
         """Runs each work, in a savepoint of its own when it is not alone."""
         if len(group) == 1:
-            unit = self._unit(connection)
+            unit = self._unit(statements)
             outcomes.append(Outcome(group[0].work(unit), unit.events))
             return
         for turn in group:
             try:
-                unit = self._unit(connection)
+                unit = self._unit(statements)
                 with unit.savepoint():
                     outcomes.append(Outcome(turn.work(unit), unit.events))
             except Exception as error:
@@ -112,14 +113,14 @@ class SqliteEngine(Engine):
                 outcomes.append(error)
 
     def _run_read(self, work: Work[T]) -> T:
-        with self._readers.snapshot() as connection:
-            return work(self._unit(connection))
+        with self._readers.snapshot() as statements:
+            return work(self._unit(statements))
 
     @contextmanager
     def _hold(self) -> Iterator[UnitOfWork]:
         with self._queue.alone() as turn:
-            with self._writer.transaction(turn.deadline) as connection:
-                yield self._unit(connection)
+            with self._writer.transaction(turn.deadline) as statements:
+                yield self._unit(statements)
             self._checkpoint_if_due()
 
     def _checkpoint_if_due(self) -> None:
@@ -154,7 +155,7 @@ class SqliteEngine(Engine):
             return doctor.examine(connection)
 
     def _holding(self, connect: Callable[[], Any]) -> Callable[[], HeldConnection]:
-        return partial(HeldConnection, sqlalchemy_engine(connect, str(self._file)))
+        return partial(HeldConnection, sqlalchemy_engine(connect, str(self._file)), str(self._file))
 
 
 class _GroupBrokenError(Exception):

@@ -99,7 +99,7 @@ class WriteQueue:
                 self._gather(group)
                 lead(group)
         finally:
-            _uninterrupted(lambda: self._leave(turn, group))
+            _uninterrupted(self._leave, turn, group)
         return turn
 
     @contextmanager
@@ -114,7 +114,7 @@ class WriteQueue:
             self._enter(turn)
             yield turn
         finally:
-            _uninterrupted(lambda: self._leave(turn, [turn]))
+            _uninterrupted(self._leave, turn, [turn])
 
     def _enter(self, turn: Turn) -> None:
         """Returns once the turn leads or is answered."""
@@ -177,7 +177,7 @@ class WriteQueue:
             leader.state = _State.LEADING
 
 
-def _uninterrupted(step: Callable[[], None]) -> None:
+def _uninterrupted(step: Callable[[Turn, list[Turn]], None], turn: Turn, group: list[Turn]) -> None:
     """Finishes `step` whatever signal or asynchronous exception arrives; raises that afterwards.
 
     `step` must be repeatable. Without this, one Ctrl-C at the wrong moment would leave the queue without a leader.
@@ -185,7 +185,7 @@ def _uninterrupted(step: Callable[[], None]) -> None:
     interruption: BaseException | None = None
     while True:
         try:
-            step()
+            step(turn, group)
             break
         except BaseException as error:  # noqa: BLE001 - raised below, once the queue is whole
             interruption = error

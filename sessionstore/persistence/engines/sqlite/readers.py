@@ -4,9 +4,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection
-
 from sessionstore.persistence.engines.sqlite.connections import HeldConnection
+from sessionstore.persistence.execution import Executor
 
 # Idle readers kept open; more threads than that reading at once open and close their own.
 MAX_IDLE_READERS = 8
@@ -20,13 +19,13 @@ class Readers:
         self._idle: deque[HeldConnection] = deque()
 
     @contextmanager
-    def snapshot(self) -> Iterator[Connection]:
+    def snapshot(self) -> Iterator[Executor]:
         """A connection on which everything is read from one moment."""
         reader = self._take()
         sound = False
         try:
             reader.driver.execute("BEGIN")
-            yield reader.sql
+            yield reader.statements
             reader.driver.execute("COMMIT")
             sound = True
         finally:

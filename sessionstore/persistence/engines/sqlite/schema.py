@@ -68,7 +68,7 @@ def migrating_connection(file: DatabaseFile, lock_timeout: float) -> Iterator[Co
     engine = sqlalchemy_engine(
         partial(connect, file.path, durability="full", foreign_keys=False, busy_timeout_ms=0), str(file)
     )
-    held = HeldConnection(engine)
+    held = HeldConnection(engine, str(file))
     try:
         with translating(str(file)):
             begin_immediate(held.driver, time.monotonic() + lock_timeout, lock_timeout)

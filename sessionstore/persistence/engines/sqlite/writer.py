@@ -4,11 +4,10 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from sqlalchemy import Connection
-
 from sessionstore.persistence.engines.sqlite.connections import HeldConnection, begin_immediate
-from sessionstore.persistence.engines.sqlite.errors import in_doubt_error, translating
+from sessionstore.persistence.engines.sqlite.errors import in_doubt_error, translated, translating
 from sessionstore.persistence.engines.sqlite.file import DatabaseFile
+from sessionstore.persistence.execution import Executor
 
 
 class Writer:
@@ -27,7 +26,7 @@ class Writer:
         self.wal_bytes = 0
 
     @contextmanager
-    def transaction(self, deadline: float) -> Iterator[Connection]:
+    def transaction(self, deadline: float) -> Iterator[Executor]:
         """An immediate transaction: durable when the block ended well, rolled back by any exception.
 
         Raises:
@@ -38,9 +37,11 @@ class Writer:
         self.is_committed = False
         held = self._sound_connection()
         try:
-            with translating(str(self._file)):
+            try:
                 begin_immediate(held.driver, deadline, self._lock_timeout)
-            yield held.sql
+            except sqlite3.Error as error:
+                raise translated(error, str(self._file)) from error
+            yield held.statements
             self._commit(held)
         except BaseException:
             self._roll_back(held)
