@@ -338,11 +338,11 @@ class SessionManager(Generic[RequestT, SceneT]):
         Types: created, status_changed, progress, scene_added, scenes_set, updated, completed, failed, cancelled,
         removed, expired, evicted, recovered.
         """
-        self._store.callbacks.register(event_type, callback)
+        self._store.register_callback(event_type, callback)
 
     def unregister_session_callback(self, event_type: str, callback: SessionCallback) -> bool:
         """Takes one registration back; False when there was none."""
-        return self._store.callbacks.unregister(event_type, callback)
+        return self._store.unregister_callback(event_type, callback)
 
     # Life
 

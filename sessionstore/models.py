@@ -142,12 +142,13 @@ class GenerationSession(BaseModel, Generic[RequestT, SceneT]):
     attempt: int = 0
     version: int = 1
 
-    # The clock of the store that made the snapshot, so that ages agree with what the store would say.
-    _clock: Clock = PrivateAttr(default=utc_now)
+    # The clock of the store that made the snapshot, so that ages agree with what the store would say. In a tuple,
+    # because pydantic would bind a bare function to the session, as a method.
+    _clock: tuple[Clock] = PrivateAttr(default=(utc_now,))
 
     def get_age_hours(self) -> float:
         """Hours since the session was created."""
-        return (self._clock() - self.created_at).total_seconds() / SECONDS_PER_HOUR
+        return (self._clock[0]() - self.created_at).total_seconds() / SECONDS_PER_HOUR
 
     def get_scene_by_number(self, scene_number: int) -> SceneT | None:
         """The scene with that number, or None while it has not been saved."""
@@ -166,7 +167,7 @@ class GenerationSession(BaseModel, Generic[RequestT, SceneT]):
         A long run is not expired at the moment it finishes.
         """
         since = self.finished_at or self.created_at
-        return (self._clock() - since).total_seconds() > max_age_hours * SECONDS_PER_HOUR
+        return (self._clock[0]() - since).total_seconds() > max_age_hours * SECONDS_PER_HOUR
 
 
 SessionCallback = Callable[[str, GenerationSession[Any, Any]], object]

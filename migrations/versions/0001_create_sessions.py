@@ -45,10 +45,10 @@ def upgrade() -> None:
         sa.Column("error_message", sa.Text()),
         sa.Column("metadata", sa.JSON(), nullable=False),
         sa.Column("request_data", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("session_id", name="pk_sessions"),
-        sa.CheckConstraint(f"status IN {STATUSES}", name="ck_sessions_status_known"),
-        sa.CheckConstraint("progress_step <= progress_total", name="ck_sessions_progress_within_total"),
-        sa.CheckConstraint("attempt >= 0 AND version >= 1", name="ck_sessions_counters_grow"),
+        sa.PrimaryKeyConstraint("session_id", name=op.f("pk_sessions")),
+        sa.CheckConstraint(f"status IN {STATUSES}", name=op.f("ck_sessions_status_known")),
+        sa.CheckConstraint("progress_step <= progress_total", name=op.f("ck_sessions_progress_within_total")),
+        sa.CheckConstraint("attempt >= 0 AND version >= 1", name=op.f("ck_sessions_counters_grow")),
     )
     op.create_index("ix_sessions_created_at_session_id", "sessions", ["created_at", "session_id"])
     op.create_index("ix_sessions_status_created_at_session_id", "sessions", ["status", "created_at", "session_id"])
@@ -77,11 +77,11 @@ def upgrade() -> None:
         sa.Column("created_at", INSTANT, nullable=False),
         sa.Column("updated_at", INSTANT, nullable=False),
         sa.Column("payload", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("session_id", "scene_number", name="pk_scenes"),
+        sa.PrimaryKeyConstraint("session_id", "scene_number", name=op.f("pk_scenes")),
         sa.ForeignKeyConstraint(
-            ["session_id"], ["sessions.session_id"], name="fk_scenes_session_id", ondelete="CASCADE"
+            ["session_id"], ["sessions.session_id"], name=op.f("fk_scenes_session_id"), ondelete="CASCADE"
         ),
-        sa.CheckConstraint("scene_number >= 0", name="ck_scenes_scene_number_counts"),
+        sa.CheckConstraint("scene_number >= 0", name=op.f("ck_scenes_scene_number_counts")),
         # The rows stand in the order of the key, so that saving a scene changes one page instead of two.
         sqlite_with_rowid=False,
     )
@@ -93,9 +93,9 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("set_aside_at", INSTANT, nullable=False),
         sa.Column("content", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("set_aside_id", name="pk_set_aside"),
+        sa.PrimaryKeyConstraint("set_aside_id", name=op.f("pk_set_aside")),
         sa.ForeignKeyConstraint(
-            ["session_id"], ["sessions.session_id"], name="fk_set_aside_session_id", ondelete="CASCADE"
+            ["session_id"], ["sessions.session_id"], name=op.f("fk_set_aside_session_id"), ondelete="CASCADE"
         ),
     )
     op.create_index("ix_set_aside_session_id", "set_aside", ["session_id"])

@@ -34,8 +34,8 @@ def upgrade() -> None:
         sa.Column("scene_number", sa.Integer()),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("occurred_at", INSTANT, nullable=False),
-        sa.PrimaryKeyConstraint("event_id", name="pk_session_events"),
-        sa.CheckConstraint(f"event_type IN {EVENT_TYPES}", name="ck_session_events_event_type_known"),
+        sa.PrimaryKeyConstraint("event_id", name=op.f("pk_session_events")),
+        sa.CheckConstraint(f"event_type IN {EVENT_TYPES}", name=op.f("ck_session_events_event_type_known")),
     )
     op.create_index("ix_session_events_session_id_event_id", "session_events", ["session_id", "event_id"])
     op.create_table(
@@ -55,9 +55,9 @@ def upgrade() -> None:
         sa.Column("queue_ms", sa.BigInteger()),
         sa.Column("generation_ms", sa.BigInteger()),
         sa.Column("gone_at", INSTANT, nullable=False),
-        sa.PrimaryKeyConstraint("tombstone_id", name="pk_session_tombstones"),
-        sa.CheckConstraint(f"reason IN {REASONS}", name="ck_session_tombstones_reason_known"),
-        sa.CheckConstraint(f"status IN {STATUSES}", name="ck_session_tombstones_status_known"),
+        sa.PrimaryKeyConstraint("tombstone_id", name=op.f("pk_session_tombstones")),
+        sa.CheckConstraint(f"reason IN {REASONS}", name=op.f("ck_session_tombstones_reason_known")),
+        sa.CheckConstraint(f"status IN {STATUSES}", name=op.f("ck_session_tombstones_status_known")),
     )
     op.create_index("ix_session_tombstones_session_id", "session_tombstones", ["session_id"])
     op.create_index("ix_session_tombstones_gone_at", "session_tombstones", ["gone_at"])

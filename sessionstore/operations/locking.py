@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from pydantic_core import to_json
+
 from sessionstore.errors import SessionNotFoundError
 from sessionstore.identifiers import checked_identifier
 from sessionstore.models import GenerationSession
@@ -46,6 +48,8 @@ def update_atomically(store: Store, session_id: str, updates: Mapping[str, Any])
 
 def update_in_bulk(store: Store, session_ids: Iterable[str], operation: Operation[object]) -> int:
     """Runs `operation` on each session, all in one transaction; one that fails is left as it was."""
+    if isinstance(session_ids, str) or not isinstance(session_ids, Iterable):
+        raise TypeError(f"session_ids must be a list of ids, not {type(session_ids).__name__}")
     wanted = [checked_identifier(session_id, "session_ids") for session_id in session_ids]
     succeeded = 0
     with store.engine.transaction() as unit:
@@ -68,18 +72,40 @@ def transaction(store: Store) -> Iterator[None]:
 
 
 def _operate(unit: UnitOfWork, session_id: str, operation: Operation[T]) -> T:
-    current = unit.sessions.state(session_id)
     session = unit.sessions.get(session_id)
-    if session is None or current is None:
+    if session is None:
         raise SessionNotFoundError(
             f"there is no session {session_id!r}; find_tombstone() says whether there was one",
             session_id=session_id,
         )
-    before = session.model_copy(deep=True)
+    created_at, before = session.created_at, _written(session)
     result = operation(session)
-    if (session.session_id, session.created_at) != (before.session_id, before.created_at):
+    if (session.session_id, session.created_at) != (session_id, created_at):
         raise ValueError(f"session {session_id!r}: session_id and created_at cannot change; nothing was saved")
-    changed = {name: getattr(session, name) for name in CHANGEABLE if getattr(session, name) != getattr(before, name)}
-    if changed:
+    after = _written(session)
+    changed = {name: getattr(session, name) for name in CHANGEABLE if after[name] != before[name]}
+    # Asked after the operation: calls of the manager inside it may have changed the state, or removed the session.
+    current = unit.sessions.state(session_id)
+    if changed and current is not None:
         apply_changes(unit, session_id, current, encode_changes(unit.codec, changed))
+    elif changed:
+        raise SessionNotFoundError(
+            f"session {session_id!r} was removed by the operation, which also changed it; nothing was saved",
+            session_id=session_id,
+        )
     return result
+
+
+def _written(session: GenerationSession[Any, Any]) -> dict[str, Any]:
+    """The changeable parts as JSON text, to be compared: to Python, 1 and true are equal.
+
+    What cannot be written has no text and counts as changed; saving it then says what is wrong with it.
+    """
+    return {name: _text_or_none(getattr(session, name)) or object() for name in CHANGEABLE}
+
+
+def _text_or_none(value: Any) -> bytes | None:
+    try:
+        return to_json(value, inf_nan_mode="constants")
+    except ValueError:
+        return None

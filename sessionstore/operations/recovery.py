@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from sessionstore.errors import SessionCorruptedError
 from sessionstore.events import EventType
@@ -81,12 +81,13 @@ def _salvage_request(codec: SessionCodec[Any, Any], session_id: str, stored: str
         document = None
     fields = document if isinstance(document, dict) else {}
     try:
-        return codec.encode_request(fields)
+        codec.decode_request(to_json(fields).decode())
+        unfit: set[str] = set()
     except ValidationError as error:
         unfit = {str(detail["loc"][0]) for detail in error.errors() if detail["loc"]}
     fit = {name: value for name, value in fields.items() if name not in unfit}
     for placeholders in ({}, dict.fromkeys(unfit, RECOVERED_MESSAGE)):
-        with suppress(ValidationError):
+        with suppress(ValueError):
             return codec.encode_request(fit | placeholders)
     raise SessionCorruptedError(
         f"session {session_id!r}: its request is lost, and its model accepts no placeholder; use remove_session()",

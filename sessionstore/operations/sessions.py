@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sessionstore.clock import as_utc
+from sessionstore.clock import as_utc, as_utc_rounded_up
 from sessionstore.errors import IdempotencyConflictError
 from sessionstore.events import EventType
 from sessionstore.identifiers import checked_identifier, new_session_id
@@ -188,7 +188,7 @@ def list_page(
         None if status is None else status_from(status),
         None if media_type is None else str(media_type),
         None if created_after is None else as_utc(created_after, "created_after"),
-        None if created_before is None else as_utc(created_before, "created_before"),
+        None if created_before is None else as_utc_rounded_up(created_before, "created_before"),
     )
     after = None if cursor is None else _decode_cursor(cursor)
     # One more than asked for tells whether there is another page.

@@ -7,6 +7,7 @@ from typing import Any
 from sessionstore.clock import Clock, as_utc, utc_now
 from sessionstore.errors import SessionManagerError
 from sessionstore.events import CallbackRegistry
+from sessionstore.models import SessionCallback
 from sessionstore.operations.accesses import AccessTimes
 from sessionstore.persistence.codec import SessionCodec
 from sessionstore.persistence.engines import open_engine
@@ -37,6 +38,16 @@ class Store:
         """Replaces settings; raises ValueError for values out of range, and then changes nothing."""
         with self._reconfiguring:
             self.settings = load_settings(self.settings, **changes)
+
+    def register_callback(self, event_type: str, callback: SessionCallback) -> None:
+        """As `CallbackRegistry.register`; refused once the store is closed."""
+        with self.engine.gate:
+            self.callbacks.register(event_type, callback)
+
+    def unregister_callback(self, event_type: str, callback: SessionCallback) -> bool:
+        """As `CallbackRegistry.unregister`; refused once the store is closed."""
+        with self.engine.gate:
+            return self.callbacks.unregister(event_type, callback)
 
     def close(self, timeout: float) -> bool:
         """Lets running calls finish and closes; False when they took over `timeout` seconds. Sessions stay."""

@@ -4,7 +4,10 @@ Models are stored by field name and without computed fields, and each text is va
 written: what could not be read back is refused while its writer still knows what it meant.
 """
 
-from collections.abc import Iterable, Mapping
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Protocol
@@ -21,7 +24,10 @@ from sessionstore.models import (
     RequestT,
     SceneT,
 )
-from sessionstore.persistence.payload import checked_text, json_text
+from sessionstore.persistence.payload import checked_text, json_text, model_text
+
+# In one message: the first ones tell the mistake, and a message has an end.
+MAX_FAULTS_NAMED = 5
 
 
 class SessionColumns(Protocol):
@@ -104,11 +110,13 @@ class SessionCodec(Generic[RequestT, SceneT]):
 
     def encode_scenes(self, scenes: Iterable[object]) -> list[EncodedScene]:
         """All of `scenes`, in order; a number given twice is refused."""
+        if isinstance(scenes, str | Mapping) or not isinstance(scenes, Iterable):
+            raise TypeError(f"scenes must be a list of scenes, not {type(scenes).__name__}")
         encoded = [self.encode_scene(scene) for scene in scenes]
-        numbers = [scene.scene_number for scene in encoded]
-        twice = sorted({number for number in numbers if numbers.count(number) > 1})
+        times_given = Counter(scene.scene_number for scene in encoded)
+        twice = [number for number, times in times_given.items() if times > 1]
         if twice:
-            raise ValueError(f"scene_number must be given once each; given more than once: {twice}")
+            raise ValueError(f"scene_number must be given once each; given again: {twice[:MAX_FAULTS_NAMED]}")
         return encoded
 
     def encode_metadata(self, metadata: object) -> str:
@@ -123,7 +131,8 @@ class SessionCodec(Generic[RequestT, SceneT]):
             return {"progress_step": None, "progress_total": None, "progress_description": None}
         if isinstance(progress, ProgressUpdate):
             progress = progress.model_dump(round_trip=True)
-        valid = ProgressUpdate.model_validate(progress)
+        with _naming_fields("progress"):
+            valid = ProgressUpdate.model_validate(progress)
         return {
             "progress_step": valid.current_step,
             "progress_total": valid.total_steps,
@@ -135,17 +144,22 @@ class SessionCodec(Generic[RequestT, SceneT]):
         return None if error_message is None else checked_text(error_message, "error_message", self._max_bytes)
 
     def is_same_request(self, stored: str, given: EncodedRequest) -> bool:
-        """Whether two stored requests ask for the same, whatever the order of their fields."""
-        return stored == given.text or bool(from_json(stored) == from_json(given.text))
+        """Whether two stored requests ask for the same, whatever the order of their fields.
+
+        Compared as text: to Python, 1 and true are equal.
+        """
+        return stored == given.text or _sorted_text(stored) == _sorted_text(given.text)
 
     def _encode(self, model: type[BaseModel], value: object, name: str) -> tuple[BaseModel, str]:
         if isinstance(value, BaseModel):
-            document = value.model_dump(mode="json", round_trip=True, by_alias=False, warnings=False)
-            text = json_text(document, name, self._max_bytes)
-            return model.model_validate_json(text, by_name=True, by_alias=False), text
+            text = model_text(value, name, self._max_bytes)
+            with _naming_fields(name):
+                return model.model_validate_json(text, by_name=True, by_alias=False), text
         if not isinstance(value, Mapping):
             raise TypeError(f"{name} must be a {model.__name__}, not {type(value).__name__}")
-        return self._encode(model, model.model_validate(value), name)
+        with _naming_fields(name):
+            valid = model.model_validate(value)
+        return self._encode(model, valid, name)
 
     # Decoding: what does not validate raises SessionCorruptedError.
 
@@ -189,7 +203,7 @@ class SessionCodec(Generic[RequestT, SceneT]):
                 "version": row.version,
             }
         )
-        session._clock = self._clock
+        session._clock = (self._clock,)
         return session
 
     def decode_request(self, text: str) -> BaseModel:
@@ -214,3 +228,19 @@ class SessionCodec(Generic[RequestT, SceneT]):
                 "description": row.progress_description,
             }
         )
+
+
+@contextmanager
+def _naming_fields(name: str) -> Iterator[None]:
+    """Says in one line which fields do not validate, and why; pydantic's own message takes three for each."""
+    try:
+        yield
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False, include_input=False)
+        faults = [".".join([name, *map(str, detail["loc"])]) + f": {detail['msg']}" for detail in details]
+        more = f" (and {len(faults) - MAX_FAULTS_NAMED} more)" if len(faults) > MAX_FAULTS_NAMED else ""
+        raise ValueError("; ".join(faults[:MAX_FAULTS_NAMED]) + more) from None
+
+
+def _sorted_text(document: str) -> str:
+    return json.dumps(from_json(document), sort_keys=True)

@@ -7,8 +7,9 @@ from sqlalchemy import Connection
 from sessionstore.errors import SchemaError
 from sessionstore.persistence.tables import Base
 
-# The newest revision; a test holds it against the scripts, so that opening a database need not load Alembic.
-SCHEMA_REVISION = "0002"
+# Every revision in order; a test holds them against the scripts, so that opening a database need not load Alembic.
+REVISIONS = ("0001", "0002")
+SCHEMA_REVISION = REVISIONS[-1]
 
 EXPECTED_COLUMNS = {table.name: set(table.columns.keys()) for table in Base.metadata.sorted_tables}
 
@@ -45,16 +46,14 @@ def require_known(found: str | None, database: str) -> None:
     Raises:
         SchemaError: saying which it is.
     """
-    if found is None or (found.isdecimal() and found <= SCHEMA_REVISION):
+    if found is None or found in REVISIONS:
         return
-    ahead = found.isdecimal()
+    is_ahead = found.isdecimal() and len(found) == len(SCHEMA_REVISION) and found > SCHEMA_REVISION
     raise SchemaError(
         f"{database}: the schema is at revision {found}, "
-        + (
-            f"ahead of this code ({SCHEMA_REVISION}); upgrade sessionstore"
-            if ahead
-            else "which this code does not know"
-        ),
+        + ("ahead of" if is_ahead else "which is unknown to")
+        + f" this code ({SCHEMA_REVISION}); "
+        + ("upgrade sessionstore" if is_ahead else "give another path, or restore a backup"),
         found=found,
         expected=SCHEMA_REVISION,
     )

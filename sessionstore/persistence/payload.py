@@ -5,10 +5,11 @@ and PostgreSQL refuses NUL in text. So each value is looked at before any work i
 path that leads to it, never by repeating it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic_core import to_json
 
 SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1
@@ -35,26 +36,53 @@ def checked_text(value: object, name: str, max_bytes: int) -> str:
 
 
 def json_text(document: Any, name: str, max_bytes: int) -> str:
-    """`document` as compact JSON text.
+    """A document of plain values as compact JSON text.
 
     Raises:
         ValueError: naming the path to the first value that is no JSON, is not finite, is an integer beyond
             64 bits, holds a lone surrogate or is nested too deep; or when the whole is over `max_bytes`.
     """
-    fault = _fault_in(document, MAX_DEPTH)
-    if fault is not None:
-        path, complaint = fault
-        raise ValueError(f"{name}{path} {complaint}")
+    _refuse(_fault_in(document, MAX_DEPTH, only_json=True), name)
     encoded = to_json(document)
     _check_size(len(encoded), name, max_bytes)
     return encoded.decode()
+
+
+def model_text(model: BaseModel, name: str, max_bytes: int) -> str:
+    """A model as compact JSON text: by field name, without computed fields, values of other types its own way.
+
+    Raises:
+        ValueError: as `json_text` does; pydantic itself would write NaN as null, and anything of any size.
+    """
+    try:
+        document = model.model_dump(**_AS_STORED)
+        fault = _fault_in(document, MAX_DEPTH, only_json=False)
+        text = "" if fault else model.model_dump_json(**_AS_STORED)
+    except (ValueError, RecursionError) as error:
+        # Without the error's own text, which may repeat the value.
+        raise ValueError(f"{name} holds a value that pydantic cannot write as JSON; convert it first") from error
+    _refuse(fault, name)
+    size = len(text) if text.isascii() else len(text.encode())
+    if size > max_bytes:
+        largest = max(document, key=lambda field: len(str(document[field])))
+        _check_size(size, f"{name} (mostly {largest[:MAX_NAME]})", max_bytes)
+    return text
+
+
+_AS_STORED: Any = {"round_trip": True, "by_alias": False, "warnings": False}
+
+
+def _refuse(fault: "Fault | None", name: str) -> None:
+    if fault is not None:
+        path, complaint = fault
+        raise ValueError(f"{name}{path} {complaint}")
 
 
 # Where in a document, as the end of a path, and what is wrong there.
 Fault = tuple[str, str]
 
 
-def _fault_in(value: Any, depth: int) -> Fault | None:
+def _fault_in(value: Any, depth: int, only_json: bool) -> Fault | None:
     """The first fault. Paths are put together on the way out: most documents have none, and are written often."""
     fault: Fault | None = None
     if isinstance(value, str):
@@ -65,31 +93,34 @@ def _fault_in(value: Any, depth: int) -> Fault | None:
     elif isinstance(value, int | float):
         fault = _fault_of_number(value)
     elif not isinstance(value, Mapping | list | tuple):
-        fault = "", f"is a {type(value).__name__}, which is no JSON; convert it first"
+        if only_json:
+            fault = "", f"is a {type(value).__name__}, which is no JSON; convert it first"
     elif depth == 0:
         fault = "", f"is nested deeper than {MAX_DEPTH} levels"
     elif isinstance(value, Mapping):
-        fault = _fault_of_items(value, depth - 1)
+        fault = _fault_of_items(value, depth - 1, only_json)
     else:
-        fault = _fault_of_elements(value, depth - 1)
+        fault = _fault_of_elements(value, depth - 1, only_json)
     return fault
 
 
-def _fault_of_elements(elements: list[Any] | tuple[Any, ...], depth: int) -> Fault | None:
+def _fault_of_elements(elements: Iterable[Any], depth: int, only_json: bool) -> Fault | None:
     for index, element in enumerate(elements):
-        fault = _fault_in(element, depth)
+        fault = _fault_in(element, depth, only_json)
         if fault is not None:
             return f"[{index}]{fault[0]}", fault[1]
     return None
 
 
-def _fault_of_items(mapping: Mapping[Any, Any], depth: int) -> Fault | None:
+def _fault_of_items(mapping: Mapping[Any, Any], depth: int, only_json: bool) -> Fault | None:
     for key, item in mapping.items():
         if not isinstance(key, str):
+            if not only_json:
+                continue
             return "", f"has a key of type {type(key).__name__}; JSON keys are text"
         if not _is_text(key):
             return "", "has a key with a lone surrogate, which is no valid text"
-        fault = _fault_in(item, depth)
+        fault = _fault_in(item, depth, only_json)
         if fault is not None:
             # A key may be as long as it likes, and is a value of somebody's: only names are repeated.
             step = f".{key}" if key.isidentifier() and len(key) <= MAX_NAME else "[...]"

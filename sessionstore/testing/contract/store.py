@@ -1,0 +1,59 @@
+"""The whole contract in one class, which is what a binding derives from."""
+
+from sessionstore.testing.contract.callbacks import CallbacksContract
+from sessionstore.testing.contract.capacity import CapacityContract
+from sessionstore.testing.contract.concurrency import ConcurrencyContract
+from sessionstore.testing.contract.copies import CopiesContract
+from sessionstore.testing.contract.creation import CreationContract
+from sessionstore.testing.contract.errors import ErrorsContract
+from sessionstore.testing.contract.group import ContractGroup
+from sessionstore.testing.contract.lifecycle import LifecycleContract
+from sessionstore.testing.contract.listing import ListingContract
+from sessionstore.testing.contract.locking import LockingContract
+from sessionstore.testing.contract.models import ModelsContract
+from sessionstore.testing.contract.overview import OverviewContract
+from sessionstore.testing.contract.recovery import RecoveryContract
+from sessionstore.testing.contract.refusals import RefusalsContract
+from sessionstore.testing.contract.retention import RetentionContract
+from sessionstore.testing.contract.scenes import ScenesContract
+from sessionstore.testing.contract.sessions import SessionsContract
+from sessionstore.testing.contract.settings import SettingsContract
+from sessionstore.testing.contract.statistics import StatisticsContract
+from sessionstore.testing.contract.times import TimesContract
+from sessionstore.testing.contract.tombstones import TombstonesContract
+from sessionstore.testing.contract.transactions import TransactionsContract
+from sessionstore.testing.contract.updates import UpdatesContract
+
+
+class StoreContract(
+    CreationContract,
+    SessionsContract,
+    ScenesContract,
+    LockingContract,
+    UpdatesContract,
+    TransactionsContract,
+    ConcurrencyContract,
+    CallbacksContract,
+    RetentionContract,
+    CapacityContract,
+    TombstonesContract,
+    ListingContract,
+    OverviewContract,
+    StatisticsContract,
+    RecoveryContract,
+    ModelsContract,
+    TimesContract,
+    RefusalsContract,
+    ErrorsContract,
+    SettingsContract,
+    LifecycleContract,
+    CopiesContract,
+    ContractGroup,
+):
+    """Every promise of the store."""
+
+    def test_no_group_hides_a_test_of_another(self) -> None:
+        groups = [group for group in StoreContract.__mro__ if group is not StoreContract]
+        names = [name for group in groups for name in vars(group) if name.startswith("test_")]
+
+        assert sorted(name for name in set(names) if names.count(name) > 1) == []

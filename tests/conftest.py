@@ -1,0 +1,57 @@
+"""What every test stands on: a database file of its own, a clock that it moves, and no settings from outside."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+
+from sessionstore import SessionManager
+from sessionstore.settings import ENVIRONMENT_PREFIX, TEST_PREFIX
+from sessionstore.testing import ManualClock
+
+# No example database: a run of the tests leaves nothing behind. No deadline: a slow disk is not a bug.
+hypothesis.settings.register_profile("sessionstore", database=None, deadline=None)
+hypothesis.settings.load_profile("sessionstore")
+
+OpenManager = Callable[..., SessionManager]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in list(os.environ):
+        if variable.upper().startswith(ENVIRONMENT_PREFIX) and not variable.upper().startswith(TEST_PREFIX):
+            monkeypatch.delenv(variable)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """Where the manager of this test keeps its sessions; nothing is there yet."""
+    return tmp_path / "sessions.db"
+
+
+@pytest.fixture
+def open_manager(database: Path, clock: ManualClock) -> Iterator[OpenManager]:
+    """Opens managers, on `database` unless told otherwise, and shuts them down at the end."""
+    opened: list[SessionManager] = []
+
+    def open_one(**given: Any) -> SessionManager:
+        manager = SessionManager(**{"database_url": f"sqlite:///{database}", "clock": clock} | given)
+        opened.append(manager)
+        return manager
+
+    yield open_one
+    for manager in opened:
+        assert manager.shutdown(timeout=10)
+
+
+@pytest.fixture
+def manager(open_manager: OpenManager) -> SessionManager:
+    return open_manager()

@@ -1,0 +1,21 @@
+"""SQLite, held to the contract of the store."""
+
+from pathlib import Path
+
+import pytest
+
+from sessionstore.testing.contract import Restore, StoreContract
+
+
+class TestSqlite(StoreContract):
+    @pytest.fixture
+    def database_url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path / 'sessions.db'}"
+
+    @pytest.fixture
+    def unusable_database_url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path / 'no such folder' / 'sessions.db'}"
+
+    @pytest.fixture
+    def restore(self) -> Restore:
+        return lambda path: f"sqlite:///{path}"

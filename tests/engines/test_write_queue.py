@@ -1,0 +1,220 @@
+"""The queue by itself: who leads, who follows, in which order, and who is left when somebody goes away."""
+
+import threading
+import time
+
+import pytest
+
+from sessionstore import SessionLockError
+from sessionstore.persistence.engines.sqlite import queue as queue_module
+from sessionstore.persistence.engines.sqlite.queue import Turn, WriteQueue
+from tests.concurrency import PATIENCE_SECONDS, Caller, wait_until
+
+
+class Record:
+    """A `lead` that answers everybody with their own work, and remembers the groups and who led them."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[str]] = []
+        self.leaders: list[int] = []
+
+    def __call__(self, group: list[Turn]) -> None:
+        self.groups.append([turn.work for turn in group])
+        self.leaders.append(threading.get_ident())
+        for turn in group:
+            turn.answer(turn.work)
+
+
+def submit(queue: WriteQueue, work: str, lead: Record) -> str:
+    return str(queue.submit(work, lead).outcome)
+
+
+class Alone:
+    """Somebody who writes alone, until `leave`."""
+
+    def __init__(self, queue: WriteQueue) -> None:
+        self.leave = threading.Event()
+        self.has_it = threading.Event()
+        self._queue = queue
+        self.caller = Caller(self._run)
+
+    def _run(self) -> None:
+        with self._queue.alone():
+            self.has_it.set()
+            self.leave.wait(PATIENCE_SECONDS)
+
+
+def queued(queue: WriteQueue, work: str, lead: Record) -> Caller:
+    before = len(queue._waiting)
+    caller = Caller(lambda: submit(queue, work, lead))
+    wait_until(lambda: len(queue._waiting) > before)
+    return caller
+
+
+def occupied(queue: WriteQueue) -> Alone:
+    alone = Alone(queue)
+    assert alone.has_it.wait(PATIENCE_SECONDS)
+    return alone
+
+
+def assert_free(queue: WriteQueue) -> None:
+    assert (queue._leader, list(queue._waiting)) == (None, [])
+    assert Caller(lambda: submit(queue, "next", Record())).finish() == "next"
+
+
+def test_a_lone_writer_leads_itself_without_changing_thread() -> None:
+    queue, lead = WriteQueue(1), Record()
+    assert submit(queue, "a", lead) == "a"
+    assert lead.groups == [["a"]]
+    assert lead.leaders == [threading.get_ident()]
+
+
+def test_those_who_queued_meanwhile_share_a_group_first_come_first_served() -> None:
+    queue, lead = WriteQueue(30), Record()
+    alone = occupied(queue)
+    names = [f"w{number}" for number in range(10)]
+    callers = [queued(queue, name, lead) for name in names]
+    assert lead.groups == []
+    alone.leave.set()
+    assert [caller.finish() for caller in callers] == names
+    assert lead.groups == [names]
+    assert_free(queue)
+
+
+def test_a_group_is_bounded_and_the_rest_comes_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_module, "MAX_GROUP", 3)
+    queue, lead = WriteQueue(30), Record()
+    alone = occupied(queue)
+    callers = [queued(queue, str(number), lead) for number in range(7)]
+    alone.leave.set()
+    assert [caller.finish() for caller in callers] == [str(number) for number in range(7)]
+    assert lead.groups == [["0", "1", "2"], ["3", "4", "5"], ["6"]]
+
+
+def test_nobody_overtakes_a_thread_that_wants_to_write_alone() -> None:
+    queue, lead = WriteQueue(30), Record()
+    first = occupied(queue)
+    early = queued(queue, "early", lead)
+    before = len(queue._waiting)
+    second = Alone(queue)
+    wait_until(lambda: len(queue._waiting) > before)
+    late = queued(queue, "late", lead)
+    first.leave.set()
+    assert second.has_it.wait(PATIENCE_SECONDS)
+    assert early.finish() == "early"
+    assert not late.is_done()
+    second.leave.set()
+    assert late.finish() == "late"
+    assert lead.groups == [["early"], ["late"]]
+    assert_free(queue)
+
+
+def test_whoever_waits_too_long_gets_an_error_and_the_others_their_turn() -> None:
+    queue, patient = WriteQueue(30), Record()
+    alone = occupied(queue)
+    queue._lock_timeout = 0.05
+    hasty = Caller(lambda: submit(queue, "hasty", patient)).join()
+    queue._lock_timeout = 30
+    waiting = queued(queue, "waiting", patient)
+    alone.leave.set()
+    assert isinstance(hasty.error, SessionLockError)
+    assert waiting.finish() == "waiting"
+    assert patient.groups == [["waiting"]]
+    assert_free(queue)
+
+
+def test_a_follower_whose_work_is_in_hand_waits_past_its_deadline_for_the_answer() -> None:
+    queue, lead = WriteQueue(30), Record()
+    is_leading, go_on = threading.Event(), threading.Event()
+
+    def slow(group: list[Turn]) -> None:
+        is_leading.set()
+        assert go_on.wait(PATIENCE_SECONDS)
+        lead(group)
+
+    alone = occupied(queue)
+    leader = Caller(lambda: queue.submit("leader", slow).outcome)
+    wait_until(lambda: len(queue._waiting) == 1)
+    queue._lock_timeout = 0.2
+    follower = queued(queue, "follower", lead)
+    deadline = queue._waiting[1].deadline
+    alone.leave.set()
+    assert is_leading.wait(PATIENCE_SECONDS)
+    wait_until(lambda: time.monotonic() > deadline)
+    assert not follower.is_done()
+    go_on.set()
+    assert (leader.finish(), follower.finish()) == ("leader", "follower")
+    assert lead.groups == [["leader", "follower"]]
+
+
+def test_when_a_leader_fails_those_it_did_not_answer_are_led_by_the_next_in_their_order() -> None:
+    queue, lead = WriteQueue(30), Record()
+
+    def fail_after_one_answer(group: list[Turn]) -> None:
+        assert [turn.work for turn in group] == ["bad", "a", "b", "c"]
+        group[1].answer("answered")
+        raise ValueError("bad")
+
+    alone = occupied(queue)
+    bad = Caller(lambda: queue.submit("bad", fail_after_one_answer))
+    wait_until(lambda: len(queue._waiting) == 1)
+    callers = [queued(queue, name, lead) for name in "abc"]
+    alone.leave.set()
+    assert [caller.finish() for caller in callers] == ["answered", "b", "c"]
+    assert isinstance(bad.join().error, ValueError)
+    assert lead.groups == [["b", "c"]]
+    assert_free(queue)
+
+
+def test_each_gets_its_own_error() -> None:
+    queue = WriteQueue(30)
+
+    def refuse(group: list[Turn]) -> None:
+        for turn in group:
+            turn.answer(ValueError(turn.work))
+
+    alone = occupied(queue)
+    callers = []
+    for name in "abc":
+        before = len(queue._waiting)
+        callers.append(Caller(lambda name=name: queue.submit(name, refuse)))  # type: ignore[misc]
+        wait_until(lambda before=before: len(queue._waiting) > before)  # type: ignore[misc]
+    alone.leave.set()
+    errors = [caller.finish().error for caller in callers]
+    assert [str(error) for error in errors] == ["a", "b", "c"]
+
+
+def test_under_a_storm_everybody_is_answered_once_and_the_queue_is_left_empty() -> None:
+    queue = WriteQueue(30)
+    done: list[str] = []
+
+    def lead(group: list[Turn]) -> None:
+        for turn in group:
+            done.append(turn.work)
+            turn.answer(turn.work)
+
+    def work(name: str) -> None:
+        for number in range(100):
+            if number % 10 == 0:
+                with queue.alone():
+                    done.append(f"{name}-{number}")
+            else:
+                assert queue.submit(f"{name}-{number}", lead).outcome == f"{name}-{number}"
+
+    callers = [Caller(lambda name=name: work(name)) for name in "abcdefgh"]  # type: ignore[misc]
+    for caller in callers:
+        caller.finish()
+    assert sorted(done) == sorted(f"{name}-{number}" for name in "abcdefgh" for number in range(100))
+    # First come, first served: no thread's own writes overtake each other.
+    for name in "abcdefgh":
+        assert [each for each in done if each[0] == name] == [f"{name}-{number}" for number in range(100)]
+    assert_free(queue)
+
+
+def test_a_timeout_that_amounts_to_for_ever_can_be_waited_with() -> None:
+    queue, lead = WriteQueue(1e12), Record()
+    alone = occupied(queue)
+    caller = Caller(lambda: submit(queue, "a", lead))
+    wait_until(lambda: queue._waiting or caller.is_done())
+    alone.leave.set()
+    assert caller.finish() == "a"

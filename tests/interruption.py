@@ -1,0 +1,38 @@
+"""Interruptions at every point where Python delivers one, in turn, instead of at a lucky one.
+
+A signal handler or an asynchronous exception runs between two bytecodes: when a Python function is entered, or a C
+function has returned. A profile function is called there too, and what it raises comes from there.
+"""
+
+import sys
+from types import FrameType
+from typing import Any
+
+
+class Interruption(BaseException):
+    """What a test interrupts with; like KeyboardInterrupt, it is no Exception."""
+
+
+class InterruptAt:
+    """Interrupts the thread that calls `install` at its n-th point; `where` says which one that was.
+
+    `sys.setprofile(None)` ends it, called directly: a function around it would be one more point.
+    """
+
+    def __init__(self, point: int) -> None:
+        self.where: str | None = None
+        self._left = point
+
+    def install(self) -> None:
+        sys.setprofile(self._count)
+
+    def _count(self, frame: FrameType, event: str, argument: Any) -> None:
+        if event not in {"call", "c_return"}:
+            return
+        self._left -= 1
+        if self._left == 0:
+            sys.setprofile(None)
+            code = frame.f_code
+            called = f" after {argument.__name__}()" if event == "c_return" else ""
+            self.where = f"{code.co_filename.rpartition('/')[2]}:{frame.f_lineno} {code.co_name}{called}"
+            raise Interruption

@@ -1,0 +1,90 @@
+"""Several processes on one file: they see each other's writes, and nobody hears that the database is locked."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from sessionstore import SessionLockError
+from tests.concurrency import Holder, ask, manager_on, request
+from tests.workers import Worker
+
+PROCESSES = 4
+
+
+def test_four_processes_race_to_make_one_file_and_see_each_others_writes(database: Path) -> None:
+    with ExitStack() as stack:
+        workers = [stack.enter_context(Worker("meet", database, f"p{n}", 25)) for n in range(PROCESSES)]
+        for report in ("ready", "written"):
+            for worker in workers:
+                worker.expect(report)
+            for worker in workers:
+                worker.go()
+        reports = [worker.rest() for worker in workers]
+    assert reports == [["101 sessions, counter 100"]] * PROCESSES
+    assert ask(database, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert ask(database, "SELECT count(*) FROM scenes") == [(100,)]
+    assert ask(database, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_processes_that_open_and_close_all_the_time_never_fail(database: Path) -> None:
+    with ExitStack() as stack:
+        workers = [stack.enter_context(Worker("churn", database, f"p{n}", 40)) for n in range(PROCESSES)]
+        for worker in workers:
+            worker.expect("ready")
+        for worker in workers:
+            worker.go()
+        assert [worker.rest() for worker in workers] == [["done"]] * PROCESSES
+    assert ask(database, "SELECT count(*) FROM sessions") == [(40 * PROCESSES,)]
+
+
+def test_opening_a_database_does_not_wait_for_somebody_elses_long_transaction(database: Path) -> None:
+    with manager_on(database) as first:
+        first.create_session(request(), session_id="a")
+        with Holder(first), manager_on(database, lock_timeout=0.2) as second:
+            assert second.get_session("a") is not None
+            with pytest.raises(SessionLockError):
+                second.create_session(request())
+
+
+def test_what_was_acknowledged_before_kill_9_is_there_and_whole(database: Path) -> None:
+    acknowledged: set[str] = set()
+    for number in range(8):
+        with Worker("acknowledge", database, number * 1_000_000) as worker:
+            worker.expect("ready")
+            acknowledged |= {worker.line() for _ in range(5 + 10 * number)}
+            acknowledged |= set(worker.reports_after_kill())
+        assert "" not in acknowledged
+        with manager_on(database) as manager:
+            # Opened again, it takes writes at once, whatever the dead process held.
+            assert manager.create_session(request(), session_id=f"after-{number}") == f"after-{number}"
+        scenes = dict(
+            ask(
+                database,
+                "SELECT session_id, (SELECT count(*) FROM scenes s WHERE s.session_id = t.session_id) "
+                "FROM sessions t WHERE session_id NOT LIKE 'after-%'",
+            )
+        )
+        assert acknowledged <= scenes.keys()
+        assert set(scenes.values()) == {3}
+        assert ask(database, "PRAGMA integrity_check") == [("ok",)]
+    # The control: the killed processes did get to write a lot.
+    assert len(acknowledged) > 300
+
+
+@pytest.mark.parametrize("what", ["read", "write", "lock", "check", "shutdown"])
+def test_a_forked_child_that_uses_its_parents_manager_gets_a_clear_error_and_the_parent_goes_on(
+    database: Path, what: str
+) -> None:
+    with Worker("fork", database, what) as worker:
+        reports = worker.rest()
+    assert reports == ["child: DatabaseUnavailableError", "parent: ['parent-after', 'parent-before']", "parent: True"]
+
+
+@pytest.mark.parametrize("what", ["own", "own-while-writing", "own-while-locked"])
+def test_a_forked_child_that_opens_its_own_manager_works_beside_the_parent(database: Path, what: str) -> None:
+    with Worker("fork", database, what) as worker:
+        child, sessions, shutdown = worker.rest()
+    assert child == ("child: True" if what == "own-while-writing" else "child: 2")
+    assert sessions == "parent: ['child', 'parent-after', 'parent-before']"
+    assert shutdown == "parent: True"

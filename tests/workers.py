@@ -1,0 +1,259 @@
+"""Other processes for the tests: `python -m tests.workers NAME DATABASE ...`, and the handle to talk to one.
+
+A worker prints one line for each thing it reports and waits on its standard input where the test decides.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sessionstore import DatabaseUnavailableError, GenerationSession, SessionManager
+from sessionstore.persistence.engines.sqlite import guard
+from tests.concurrency import ask, engine_of, manager_on, request, scene
+
+ROOT = Path(__file__).parent.parent
+PATIENCE_SECONDS = 40
+
+
+class Worker:
+    """A process under test; killed at the end of the block if it still runs."""
+
+    def __init__(self, name: str, *arguments: object) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-X", "dev", "-m", "tests.workers", name, *map(str, arguments)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._timer = threading.Timer(PATIENCE_SECONDS, self._process.kill)
+        self._timer.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+        self._timer.cancel()
+        self._timer.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
+
+    def line(self) -> str:
+        """The next report; empty when there are no more."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def expect(self, report: str) -> None:
+        line = self.line()
+        assert line == report, f"the worker said {line!r}"
+
+    def go(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+
+    def rest(self) -> list[str]:
+        """All further reports; the worker has ended then, and ended well."""
+        assert self._process.stdout is not None
+        lines = [line.strip() for line in self._process.stdout]
+        assert self._process.wait(PATIENCE_SECONDS) == 0, lines
+        return lines
+
+    def kill(self) -> None:
+        """kill -9, as the kernel or an operator does it."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGKILL)
+        self._process.wait(PATIENCE_SECONDS)
+
+    def reports_after_kill(self) -> list[str]:
+        """What it had reported when it died; a line that was cut off does not count."""
+        self.kill()
+        assert self._process.stdout is not None
+        return [line.strip() for line in self._process.stdout if line.endswith("\n")]
+
+
+def say(report: object) -> None:
+    print(report, flush=True)
+
+
+def wait_for_go() -> None:
+    if sys.stdin.readline() != "go\n":
+        sys.exit("the test went away")
+
+
+def meet(database: Path, name: str, count: str) -> None:
+    """Opens together with others, writes its own sessions and a shared counter, then counts what all wrote."""
+
+    def add_one(session: GenerationSession) -> None:
+        session.metadata["count"] = session.metadata.get("count", 0) + 1
+
+    say("ready")
+    wait_for_go()
+    with manager_on(database, lock_timeout=30) as manager:
+        shared = manager.create_session(request(), session_id="shared")
+        for number in range(int(count)):
+            own = manager.create_session(request(), session_id=f"{name}-{number}")
+            manager.add_scene_to_session(own, scene(1))
+            manager.with_session_lock(shared, add_one)
+        say("written")
+        wait_for_go()
+        session = manager.get_session(shared)
+        assert session is not None
+        say(f"{manager.get_session_count()} sessions, counter {session.metadata['count']}")
+
+
+def churn(database: Path, name: str, rounds: str) -> None:
+    """Opens, writes and closes again and again, while others do too."""
+    say("ready")
+    wait_for_go()
+    for number in range(int(rounds)):
+        with manager_on(database, lock_timeout=30) as manager:
+            manager.create_session(request(), session_id=f"{name}-{number}")
+    say("done")
+
+
+def acknowledge(database: Path, first: str) -> None:
+    """Two threads write for ever and report each write once it returned, until killed."""
+    manager = manager_on(database)
+    say("ready")
+
+    def write(thread: int) -> None:
+        number = int(first)
+        while True:
+            number += 1
+            session_id = f"{thread}-{number}"
+            with manager.transaction():
+                manager.create_session(request(), session_id=session_id)
+                for each in (1, 2, 3):
+                    manager.add_scene_to_session(session_id, scene(each))
+            say(session_id)
+
+    threading.Thread(target=write, args=(2,), daemon=True).start()
+    write(1)
+
+
+def careless(database: Path, is_guarded: str) -> None:
+    """Writes, reads the database file as a file, lets others open and close it, and writes on."""
+    if is_guarded == "no":
+        guard._lock_files = lambda path: []
+    manager = manager_on(database)
+    for number in range(20):
+        manager.create_session(request(), session_id=f"before-{number}")
+    for suffix in ("", "-shm"):
+        with open(f"{database}{suffix}", "rb") as file:
+            file.read(16)
+    say("written")
+    wait_for_go()
+    acknowledged = 20
+    for number in range(20):
+        try:
+            manager.create_session(request(), session_id=f"after-{number}")
+            acknowledged += 1
+        except DatabaseUnavailableError:
+            break
+    say(acknowledged)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def in_child(check: Callable[[], object], seconds: float = 15) -> None:
+    """Forks; the child runs `check` and reports its result or error, or that it never came back."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        try:
+            say(f"child: {check()}")
+        except BaseException as error:  # noqa: BLE001 - reported to the test
+            traceback.print_exc()
+            say(f"child: {type(error).__name__}")
+        finally:
+            os._exit(0)
+    deadline = time.monotonic() + seconds
+    while os.waitpid(child, os.WNOHANG) == (0, 0):
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            say("child: hangs")
+            return
+        time.sleep(0.01)
+
+
+def fork(database: Path, what: str) -> None:
+    """What a forked child may and may not do while its parent uses the store."""
+    manager = manager_on(database)
+    manager.create_session(request(), session_id="parent-before")
+
+    def use_own() -> int:
+        with manager_on(database, lock_timeout=5) as own:
+            own.create_session(request(), session_id="child")
+            return own.get_session_count()
+
+    calls: dict[str, Callable[[], object]] = {
+        "read": lambda: manager.get_session("parent-before"),
+        "write": lambda: manager.create_session(request()),
+        "lock": lambda: manager.with_session_lock("parent-before", lambda session: None),
+        "check": manager.check,
+        "shutdown": lambda: manager.shutdown(timeout=5),
+        "own": use_own,
+    }
+    if what == "own-while-writing":
+        _fork_while_others_write(manager, use_own)
+    elif what == "own-while-locked":
+        _fork_while_another_holds_the_lock(manager, use_own)
+    else:
+        in_child(calls[what])
+    manager.create_session(request(), session_id="parent-after")
+    say(f"parent: {sorted(session_id for (session_id,) in ask(database, 'SELECT session_id FROM sessions'))}")
+    say(f"parent: {manager.shutdown(timeout=5)}")
+
+
+def _fork_while_others_write(manager: SessionManager, use_own: Callable[[], int]) -> None:
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            manager.update_session_progress("parent-before", 1, 2, "x")
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    in_child(lambda: use_own() >= 2)
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+
+def _fork_while_another_holds_the_lock(manager: SessionManager, use_own: Callable[[], int]) -> None:
+    has_it, let_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with manager.transaction():
+            manager.update_session_progress("parent-before", 1, 2, "x")
+            has_it.set()
+            let_go.wait(0.5)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    has_it.wait()
+    in_child(use_own)
+    let_go.set()
+    thread.join()
+    assert engine_of(manager)._queue._leader is None
+
+
+if __name__ == "__main__":
+    _, command, path, *rest = sys.argv
+    {"meet": meet, "churn": churn, "acknowledge": acknowledge, "careless": careless, "fork": fork}[command](
+        Path(path), *rest
+    )
