@@ -81,7 +81,7 @@ class MaintenanceLoop:
         while (job := self._next()) is not None:
             try:
                 job.run(self._stopping.is_set)
-            except Exception:
+            except BaseException:
                 logger.exception("a pass of %s failed; the next one is tried as scheduled", job.name)
             with self._changed:
                 job.passes_finished += 1
@@ -94,7 +94,7 @@ class MaintenanceLoop:
                 due = {job: seconds for job in self._jobs if (seconds := job.seconds_until_due()) is not None}
                 soonest = min(due, key=due.__getitem__, default=None)
                 if soonest is None or due[soonest] > 0:
-                    self._changed.wait(None if soonest is None else due[soonest])
+                    self._changed.wait(None if soonest is None else min(due[soonest], threading.TIMEOUT_MAX))
                     continue
                 soonest.is_woken = False
                 soonest.passes_begun += 1

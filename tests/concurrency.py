@@ -3,8 +3,9 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,10 @@ class Holder:
             self._let_go.wait(PATIENCE_SECONDS)
 
 
+def _is_longer(items: Sized, before: int) -> bool:
+    return len(items) > before
+
+
 def queue_up(manager: SessionManager, *calls: Callable[[], Any]) -> list[Caller]:
     """Has each call wait for the writer, in this order; somebody must hold the lock."""
     waiting = engine_of(manager)._queue._waiting
@@ -127,5 +132,5 @@ def queue_up(manager: SessionManager, *calls: Callable[[], Any]) -> list[Caller]
     for call in calls:
         before = len(waiting)
         callers.append(Caller(call))
-        wait_until(lambda before=before: len(waiting) > before, "a writer to queue")  # type: ignore[misc]
+        wait_until(partial(_is_longer, waiting, before), "a writer to queue")
     return callers

@@ -206,11 +206,11 @@ def test_a_cleanup_that_fails_once_is_done_by_the_next_pass(
         fill(manager, 3)
         clock.advance(hours=25)
         refusal = "CREATE TRIGGER no BEFORE DELETE ON sessions BEGIN SELECT RAISE(ABORT, 'no'); END"
-        engine_of(manager).write(lambda unit: unit._connection.exec_driver_sql(refusal))
+        engine_of(manager).write(lambda unit: unit._statements.core.exec_driver_sql(refusal))
         assert wait_for_cleanup(manager, PATIENCE_SECONDS)
         assert "a pass of the cleanup failed" in caplog.text
         assert manager.get_session_count() == 3
-        engine_of(manager).write(lambda unit: unit._connection.exec_driver_sql("DROP TRIGGER no"))
+        engine_of(manager).write(lambda unit: unit._statements.core.exec_driver_sql("DROP TRIGGER no"))
         assert wait_for_cleanup(manager, PATIENCE_SECONDS)
         assert manager.get_session_count() == 0
         assert manager.get_health_status()["cleanup_active"] == "no"

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def test_a_shutdown_while_sixteen_threads_write_answers_everybody_and_keeps_ever
             manager.with_session_lock(session_id, lambda session: session.metadata.update(n=1))
             acknowledged.append(session_id)
 
-    writers = [Caller(lambda n=n: write(f"w{n}")) for n in range(16)]  # type: ignore[misc]
+    writers = [Caller(partial(write, f"w{n}")) for n in range(16)]
     while len(acknowledged) < 100 and not any(writer.is_done() for writer in writers):
         threading.Event().wait(0.001)
     assert all_at_once([manager.shutdown] * 5) == [True] * 5
@@ -104,7 +105,7 @@ def test_writers_that_queue_when_the_store_shuts_down_are_answered(database: Pat
     manager = manager_on(database)
     with Holder(manager):
         callers = queue_up(
-            manager, *(lambda n=n: manager.create_session(request(), session_id=str(n)) for n in range(5))
+            manager, *(partial(manager.create_session, request(), session_id=str(n)) for n in range(5))
         )
         closing = Caller(manager.shutdown)
     assert [caller.finish() for caller in callers] == ["0", "1", "2", "3", "4"]

@@ -1,6 +1,7 @@
 """Many threads on one manager, or on several of one file."""
 
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def test_scenes_that_sixteen_threads_add_are_all_there_and_readers_only_ever_see
 
         readers = [Caller(read) for _ in range(4)]
         try:
-            all_at_once([lambda first=first * 5: add_five(first) for first in range(THREADS)])
+            all_at_once([partial(add_five, 5 * first) for first in range(THREADS)])
         finally:
             finished.set()
         for reader in readers:
@@ -76,7 +77,7 @@ def test_threads_that_mix_all_kinds_of_writes_lose_none(database: Path) -> None:
             assert manager.update_session_status(own, "completed", expected_status="processing")
             return own
 
-        owned = all_at_once([lambda number=number: work(number) for number in range(THREADS)])
+        owned = all_at_once([partial(work, number) for number in range(THREADS)])
         completed = {each.session_id: each for each in manager.get_sessions_by_status(GenerationStatus.COMPLETED)}
         session = manager.get_session(shared)
     assert session is not None
@@ -116,7 +117,7 @@ def test_callbacks_run_after_the_commit_on_the_thread_that_wrote(database: Path)
             return threading.get_ident()
 
         manager.register_session_callback("scene_added", callback)
-        writers = all_at_once([lambda number=number: add(number) for number in range(THREADS)])
+        writers = all_at_once([partial(add, number) for number in range(THREADS)])
     assert sorted(heard) == sorted((writer, True) for writer in writers)
 
 
@@ -130,7 +131,7 @@ def test_a_callback_may_call_the_manager_and_write(database: Path) -> None:
 
         manager.register_session_callback("scene_added", complete)
         all_at_once(
-            [lambda number=number: manager.add_scene_to_session(session_id, scene(number)) for number in range(THREADS)]
+            [partial(manager.add_scene_to_session, session_id, scene(number)) for number in range(THREADS)]
         )
         session = manager.get_session(session_id)
     assert session is not None
@@ -177,12 +178,13 @@ def test_an_inner_failure_that_is_caught_undoes_only_the_inner_part(database: Pa
 
     def fail(session: GenerationSession) -> None:
         manager.add_scene_to_session("a", scene(99))
+        with manager.transaction():
+            manager.create_session(request(), session_id="undone")
         raise ValueError("inner")
 
     def outer(session: GenerationSession) -> None:
         manager.create_session(request(), session_id="before")
-        with pytest.raises(ValueError, match="inner"), manager.transaction():
-            manager.create_session(request(), session_id="undone")
+        with pytest.raises(ValueError, match="inner"):
             manager.with_session_lock("a", fail)
         manager.create_session(request(), session_id="after")
 
@@ -232,7 +234,7 @@ def test_two_managers_on_one_file_see_each_others_writes_at_once(database: Path)
             for _ in range(10):
                 manager.with_session_lock(shared, add_one)
 
-        all_at_once([lambda manager=manager: add_ten(manager) for manager in [first, second] * 4])
+        all_at_once([partial(add_ten, manager) for manager in [first, second] * 4])
         for writer, reader in ((first, second), (second, first)):
             session_id = writer.create_session(request())
             assert reader.get_session(session_id) is not None

@@ -214,7 +214,8 @@ def fork(database: Path, what: str) -> None:
     else:
         in_child(calls[what])
     manager.create_session(request(), session_id="parent-after")
-    say(f"parent: {sorted(session_id for (session_id,) in ask(database, 'SELECT session_id FROM sessions'))}")
+    rows = ask(database, "SELECT session_id FROM sessions ORDER BY 1")
+    say(f"parent: {[session_id for (session_id,) in rows]}")
     say(f"parent: {manager.shutdown(timeout=5)}")
 
 
@@ -254,6 +255,11 @@ def _fork_while_another_holds_the_lock(manager: SessionManager, use_own: Callabl
 
 if __name__ == "__main__":
     _, command, path, *rest = sys.argv
-    {"meet": meet, "churn": churn, "acknowledge": acknowledge, "careless": careless, "fork": fork}[command](
-        Path(path), *rest
-    )
+    commands: dict[str, Callable[..., None]] = {
+        "meet": meet,
+        "churn": churn,
+        "acknowledge": acknowledge,
+        "careless": careless,
+        "fork": fork,
+    }
+    commands[command](Path(path), *rest)

@@ -33,6 +33,7 @@ class Upkeep:
 
     def shut_down(self, timeout: float) -> bool:
         """Stops the thread, then closes the store; False when running work took over `timeout` seconds."""
+        self._store.engine.refuse_inside_transaction()
         deadline = time.monotonic() + timeout
         stopped = self._loop.stop(timeout)
         return self._store.close(max(0.0, deadline - time.monotonic())) and stopped

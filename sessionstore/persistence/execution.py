@@ -12,6 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, Delete, Dialect, Insert, Select, Update
 from sqlalchemy.types import TypeEngine
 
+from sessionstore.errors import DatabaseUnavailableError
+
 Statement = Select[Any] | Insert | Update | Delete
 NOTHING: Mapping[str, Any] = {}
 
@@ -60,12 +62,17 @@ class Executor:
     """
 
     def __init__(self, connection: Connection, translate: Callable[[Any], Exception]) -> None:
-        self.core = connection
-        """SQLAlchemy's own road, for statements that are built as they are needed."""
+        self._core = connection
         self._driver: Any = connection.connection.driver_connection
         self._dialect = connection.dialect
         self._driver_error = connection.dialect.loaded_dbapi.Error
         self._translate = translate
+
+    @property
+    def core(self) -> Connection:
+        """SQLAlchemy's own road, for statements that are built as they are needed."""
+        self._require_transaction()
+        return self._core
 
     def first(self, statement: Statement, parameters: Mapping[str, Any] = NOTHING) -> Any:
         """The first row, or None."""
@@ -94,10 +101,19 @@ class Executor:
             self.change(statement, each)
 
     def _execute(self, sql: str, values: list[Any], take: Callable[[Any], Any]) -> Any:
+        self._require_transaction()
         try:
             return take(self._driver.execute(sql, values))
         except self._driver_error as error:
             raise self._translate(error) from error
+
+    def _require_transaction(self) -> None:
+        # A full disk, for one, makes SQLite end the transaction: what followed would be committed by itself.
+        if not self._driver.in_transaction:
+            raise DatabaseUnavailableError(
+                "the database ended this transaction after an earlier error in it; nothing of it was saved, "
+                "leave the transaction and repeat it"
+            )
 
 
 def fetch_one(cursor: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sessionstore.persistence.engines.sqlite import checkpoints
 from sessionstore.persistence.engines.sqlite.checkpoints import WAL_GROWTH_BYTES, Checkpointer
 from tests.concurrency import all_at_once, ask, engine_of, manager_on, request, scene
 
@@ -79,6 +80,12 @@ def test_no_connection_ever_checkpoints_by_itself(database: Path, watched: type[
     assert set(watched.autocheckpoints) == {0}
 
 
+@pytest.fixture
+def _every_100_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "COMMITS_BETWEEN_CHECKPOINTS", 100)
+
+
+@pytest.mark.usefixtures("_every_100_commits")
 def test_checkpoints_happen_only_while_nobody_can_commit(database: Path, watched: type[Watched]) -> None:
     with manager_on(database, durability="normal") as manager:
 
@@ -93,6 +100,7 @@ def test_checkpoints_happen_only_while_nobody_can_commit(database: Path, watched
     assert set(watched.could_commit_beside) == {False}
 
 
+@pytest.mark.usefixtures("_every_100_commits")
 def test_a_checkpoint_that_finds_another_process_writing_waits_for_the_next_occasion(
     database: Path, watched: type[Watched]
 ) -> None:
@@ -103,7 +111,7 @@ def test_a_checkpoint_that_finds_another_process_writing_waits_for_the_next_occa
             other.execute("BEGIN IMMEDIATE")
             engine._checkpoints.run(engine._writer.driver, 0)
             assert watched.could_commit_beside == []
-        for number in range(300):
+        for number in range(150):
             assert manager.add_scene_to_session(session_id, scene(number % 10))
         assert watched.could_commit_beside == [False]
 

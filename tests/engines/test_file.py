@@ -7,6 +7,7 @@ import stat
 import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ def test_everybody_of_a_group_hears_that_the_file_is_gone(database: Path) -> Non
 
     with manager_on(database) as manager:
         remove(database)
-        assert all(all_at_once([lambda number=number: write(number) for number in range(8)]))
+        assert all(all_at_once([partial(write, number) for number in range(8)]))
 
 
 @pytest.mark.parametrize("is_looked_at", [False, True])

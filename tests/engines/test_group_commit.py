@@ -4,6 +4,7 @@ import itertools
 import sqlite3
 import threading
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -49,8 +50,8 @@ def messages(database: Path) -> dict[str, str | None]:
 
 def commit_an_orphan(unit: UnitOfWork) -> None:
     """A work that succeeds, in a transaction whose COMMIT then fails."""
-    unit._connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
-    unit._connection.exec_driver_sql(
+    unit._statements.core.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+    unit._statements.core.exec_driver_sql(
         "INSERT INTO scenes (session_id, scene_number, position, created_at, updated_at, payload) "
         "VALUES ('nobody', 1, 0, '2026-01-01', '2026-01-01', '{}')"
     )
@@ -77,7 +78,7 @@ def test_queued_writers_share_one_commit(database: Path) -> None:
         with Holder(manager):
             callers = queue_up(
                 manager,
-                *(lambda n=n: manager.create_session(request(), session_id=f"s{n}") for n in range(8)),
+                *(partial(manager.create_session, request(), session_id=f"s{n}") for n in range(8)),
             )
             engine_of(manager)._writer.driver.set_trace_callback(statements.append)
         assert [caller.finish() for caller in callers] == [f"s{n}" for n in range(8)]
@@ -106,7 +107,7 @@ def test_nobody_of_a_group_returns_before_the_commit(database: Path, monkeypatch
     with manager_on(database) as manager:
         monkeypatch.setattr(Writer, "_commit", hold_the_second_back)
         with Holder(manager):
-            callers = queue_up(manager, *(lambda name=name: write(name) for name in "abc"))
+            callers = queue_up(manager, *(partial(write, name) for name in "abc"))
         assert reached.wait(PATIENCE_SECONDS)
         assert not any(caller.is_done() for caller in callers)
         assert ask(database, "SELECT count(*) FROM sessions") == [(0,)]
@@ -165,7 +166,7 @@ def test_a_work_that_makes_sqlite_roll_back_the_whole_group_fails_alone(database
             callers = queue_up(
                 manager,
                 *(
-                    lambda name=name, text=text: set_message(manager, name, text)
+                    partial(set_message, manager, name, text)
                     for name, text in ((name, "poison" if n == place else "ok") for n, name in enumerate(names))
                 ),
             )
@@ -230,14 +231,17 @@ def test_a_commit_that_fails_is_in_doubt_for_a_lone_write_and_for_a_transaction(
 
 
 def test_a_transaction_that_sqlite_ended_saves_nothing_of_what_follows_in_it(database: Path) -> None:
+    def go_on_after_the_error(_: object) -> None:
+        manager.create_session(request(), session_id="before")
+        with pytest.raises(DatabaseUnavailableError):
+            set_message(manager, "a", "poison")
+        manager.create_session(request(), session_id="after")
+
     with manager_on(database) as manager:
         manager.create_session(request(), session_id="a")
         add_trigger(database, ROLLS_BACK)
-        with pytest.raises(DatabaseUnavailableError), manager.transaction():
-            manager.create_session(request(), session_id="before")
-            with pytest.raises(DatabaseUnavailableError):
-                set_message(manager, "a", "poison")
-            manager.create_session(request(), session_id="after")
+        with pytest.raises(DatabaseUnavailableError):
+            manager.with_session_lock("a", go_on_after_the_error)
         assert set_message(manager, "a", "later")
     assert messages(database) == {"a": "later"}
 
@@ -263,7 +267,7 @@ def test_sixteen_writers_at_once_need_far_fewer_commits_than_writes(database: Pa
 
         with Holder(manager):
             engine_of(manager)._writer.driver.set_trace_callback(statements.append)
-        all_at_once([lambda n=n: write(f"w{n}") for n in range(16)])
+        all_at_once([partial(write, f"w{n}") for n in range(16)])
         engine_of(manager)._writer.driver.set_trace_callback(None)
         assert manager.get_session_count() == 320
     assert statements.count("COMMIT") < 320 / 2

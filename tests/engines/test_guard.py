@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,7 @@ def test_threads_that_open_and_close_managers_on_one_file_do_not_disturb_each_ot
             with manager_on(database, durability="normal", lock_timeout=30) as manager:
                 manager.create_session(request(), session_id=f"{name}-{number}")
 
-    all_at_once([lambda name=name: open_write_and_close(name) for name in "abcd"])
+    all_at_once([partial(open_write_and_close, name) for name in "abcd"])
     assert ask(database, "SELECT count(*) FROM sessions") == [(32,)]
     assert ask(database, "PRAGMA integrity_check") == [("ok",)]
     assert guard._held == {}

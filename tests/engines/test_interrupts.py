@@ -196,7 +196,7 @@ def test_an_interruption_while_sqlite_runs_a_query_in_a_lock_frees_the_lock(data
 
     def query(unit: UnitOfWork) -> None:
         is_running.set()
-        unit._connection.exec_driver_sql(BUSY_QUERY)
+        unit._statements.core.exec_driver_sql(BUSY_QUERY)
 
     def run(_: object) -> None:
         if is_joined:
@@ -221,7 +221,7 @@ def test_an_interruption_while_sqlite_runs_a_query_of_a_reader_does_not_keep_its
     def query(unit: UnitOfWork) -> None:
         unit.sessions.get("a")
         is_running.set()
-        unit._connection.exec_driver_sql(BUSY_QUERY)
+        unit._statements.core.exec_driver_sql(BUSY_QUERY)
 
     with manager_on(database) as manager:
         manager.create_session(request(), session_id="a")

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from functools import partial
 
 import pytest
 
@@ -49,6 +50,10 @@ def queued(queue: WriteQueue, work: str, lead: Record) -> Caller:
     caller = Caller(lambda: submit(queue, work, lead))
     wait_until(lambda: len(queue._waiting) > before)
     return caller
+
+
+def has_waiting(queue: WriteQueue, count: int) -> bool:
+    return len(queue._waiting) == count
 
 
 def occupied(queue: WriteQueue) -> Alone:
@@ -112,9 +117,9 @@ def test_nobody_overtakes_a_thread_that_wants_to_write_alone() -> None:
 def test_whoever_waits_too_long_gets_an_error_and_the_others_their_turn() -> None:
     queue, patient = WriteQueue(30), Record()
     alone = occupied(queue)
-    queue._lock_timeout = 0.05
+    queue.lock_timeout = 0.05
     hasty = Caller(lambda: submit(queue, "hasty", patient)).join()
-    queue._lock_timeout = 30
+    queue.lock_timeout = 30
     waiting = queued(queue, "waiting", patient)
     alone.leave.set()
     assert isinstance(hasty.error, SessionLockError)
@@ -135,7 +140,7 @@ def test_a_follower_whose_work_is_in_hand_waits_past_its_deadline_for_the_answer
     alone = occupied(queue)
     leader = Caller(lambda: queue.submit("leader", slow).outcome)
     wait_until(lambda: len(queue._waiting) == 1)
-    queue._lock_timeout = 0.2
+    queue.lock_timeout = 0.2
     follower = queued(queue, "follower", lead)
     deadline = queue._waiting[1].deadline
     alone.leave.set()
@@ -175,10 +180,9 @@ def test_each_gets_its_own_error() -> None:
 
     alone = occupied(queue)
     callers = []
-    for name in "abc":
-        before = len(queue._waiting)
-        callers.append(Caller(lambda name=name: queue.submit(name, refuse)))  # type: ignore[misc]
-        wait_until(lambda before=before: len(queue._waiting) > before)  # type: ignore[misc]
+    for number, name in enumerate("abc", 1):
+        callers.append(Caller(partial(queue.submit, name, refuse)))
+        wait_until(partial(has_waiting, queue, number))
     alone.leave.set()
     errors = [caller.finish().error for caller in callers]
     assert [str(error) for error in errors] == ["a", "b", "c"]
@@ -201,7 +205,7 @@ def test_under_a_storm_everybody_is_answered_once_and_the_queue_is_left_empty() 
             else:
                 assert queue.submit(f"{name}-{number}", lead).outcome == f"{name}-{number}"
 
-    callers = [Caller(lambda name=name: work(name)) for name in "abcdefgh"]  # type: ignore[misc]
+    callers = [Caller(partial(work, name)) for name in "abcdefgh"]
     for caller in callers:
         caller.finish()
     assert sorted(done) == sorted(f"{name}-{number}" for name in "abcdefgh" for number in range(100))

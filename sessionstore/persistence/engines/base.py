@@ -1,6 +1,7 @@
 """What every engine promises: units of work that commit, join and close in the same way."""
 
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -92,10 +93,11 @@ class Engine(ABC):
         Raises:
             SessionManagerError: inside a transaction of the calling thread, which would wait for itself.
         """
-        if self._outer_unit() is not None:
-            raise SessionManagerError("shutdown() was called inside a transaction of the same thread; end that first")
+        self.refuse_inside_transaction()
+        deadline = time.monotonic() + timeout
         if not self.gate.shut(timeout):
             return False
+        self._limit_wait(max(0.0, deadline - time.monotonic()))
         with self._closing:
             if not self._is_closed:
                 with self.gate.opened_for_closer():
@@ -103,6 +105,11 @@ class Engine(ABC):
                     self._close_connections()
                 self._is_closed = True
         return True
+
+    def refuse_inside_transaction(self) -> None:
+        """Raises SessionManagerError when the calling thread has a transaction open: closing would wait for it."""
+        if self._outer_unit() is not None:
+            raise SessionManagerError("shutdown() was called inside a transaction of the same thread; end that first")
 
     def _outer_unit(self) -> UnitOfWork | None:
         return getattr(self._joined, "unit", None)
@@ -122,6 +129,10 @@ class Engine(ABC):
     @abstractmethod
     def _hold(self) -> AbstractContextManager[UnitOfWork]:
         """A transaction of the calling thread alone: committed at the end, rolled back by an exception."""
+
+    @abstractmethod
+    def _limit_wait(self, seconds: float) -> None:
+        """From now on a write waits no longer than that."""
 
     @abstractmethod
     def _close_connections(self) -> None:

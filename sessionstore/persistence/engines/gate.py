@@ -27,11 +27,7 @@ class Gate:
         self._process = os.getpid()
 
     def __enter__(self) -> None:
-        if os.getpid() != self._process:
-            raise DatabaseUnavailableError(
-                "this manager was opened before a fork, and its connections belong to the parent process; "
-                "make a new SessionManager in this one"
-            )
+        self._require_own_process()
         thread = threading.get_ident()
         depth = self._depth_of_thread.get(thread, 0)
         self._depth_of_thread[thread] = depth + 1
@@ -62,6 +58,7 @@ class Gate:
 
         The calling thread's own calls do not count: it cannot wait for itself.
         """
+        self._require_own_process()
         self._shut = True
         deadline = time.monotonic() + timeout
         own = {threading.get_ident()}
@@ -70,3 +67,10 @@ class Gate:
                 return False
             time.sleep(LEAVING_POLL_SECONDS)
         return True
+
+    def _require_own_process(self) -> None:
+        if os.getpid() != self._process:
+            raise DatabaseUnavailableError(
+                "this manager was opened before a fork, and its connections belong to the parent process; "
+                "make a new SessionManager in this one"
+            )

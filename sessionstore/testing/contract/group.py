@@ -14,6 +14,7 @@ from sqlalchemy import Engine, Executable, NullPool, create_engine, event
 from sessionstore.manager import SessionManager
 from sessionstore.models import GenerationRequest, GenerationSession, ScenePrompt
 from sessionstore.persistence.execution import Executor
+from sessionstore.persistence.execution import Executor
 from sessionstore.settings import ENVIRONMENT_PREFIX
 from sessionstore.testing import ManualClock
 
@@ -186,21 +187,25 @@ def lock_held_elsewhere(
 
 @contextmanager
 def statements_recorded() -> Iterator[list[str]]:
-    """The SQL that is executed within the block, whichever engine does and on whichever road."""
+    """The SQL that is executed within the block, whichever engine does.
+
+    The store has two roads to the driver: SQLAlchemy's, and its own for prepared statements, which SQLAlchemy's
+    events never see. A promise about the number of statements must count both.
+    """
     statements: list[str] = []
-    execute = Executor._execute
+    execute_prepared = Executor._execute
 
     def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
         statements.append(statement)
 
-    def noted(self: Executor, sql: str, values: list[Any], take: Callable[[Any], Any]) -> Any:
+    def noted(executor: Executor, sql: str, *rest: Any) -> Any:
         statements.append(sql)
-        return execute(self, sql, values, take)
+        return execute_prepared(executor, sql, *rest)
 
     event.listen(Engine, "before_cursor_execute", note)
-    Executor._execute = noted  # type: ignore[method-assign]  # restored below
     try:
-        yield statements
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Executor, "_execute", noted)
+            yield statements
     finally:
-        Executor._execute = execute  # type: ignore[method-assign]
         event.remove(Engine, "before_cursor_execute", note)

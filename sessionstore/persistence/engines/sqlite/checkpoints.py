@@ -15,9 +15,9 @@ from sessionstore.persistence.engines.sqlite.connections import begin_immediate
 
 logger = logging.getLogger(__name__)
 
-# A commit dirties 1 to 6 pages of 4 KiB, so this is a WAL of some 10 MiB. SQLite's default of 1,000 pages would
-# spend a third of the time at durability "normal" on checkpoints, each some milliseconds of syncing.
-COMMITS_BETWEEN_CHECKPOINTS = 1000
+# A commit dirties 1 to 6 pages of 4 KiB, so this is a WAL of some 8 MiB. SQLite's default of 1,000 pages would
+# spend a quarter of the time at durability "normal" on checkpoints, each some milliseconds of syncing.
+COMMITS_BETWEEN_CHECKPOINTS = 500
 WAL_GROWTH_BYTES = 8 * 1024 * 1024
 
 

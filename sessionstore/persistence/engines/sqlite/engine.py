@@ -77,24 +77,27 @@ class SqliteEngine(Engine):
         return outcome
 
     def _lead(self, group: list[Turn]) -> None:
-        """Commits the works of a group in one transaction, and answers each once that is durable."""
+        """Commits the works of a group together; on its own, the first of a group that cannot be."""
+        try:
+            self._commit(group)
+        except _GroupBrokenError:
+            # The others queue up again, so that nobody gets the error of another's work.
+            self._commit(group[:1])
+        self._checkpoint_if_due()
+
+    def _commit(self, group: list[Turn]) -> None:
+        """Runs the works of a group in one transaction, and answers each once that is durable."""
         outcomes: list[Outcome[Any] | Exception] = []
         try:
             with self._writer.transaction(group[0].deadline) as statements:
                 self._run_group(group, statements, outcomes)
-        except _GroupBrokenError:
-            # The others queue up again, so that nobody gets the error of another's work.
-            self._lead(group[:1])
-            return
         except DatabaseUnavailableError as error:
             if not error.in_doubt:
                 raise
-            outcomes = [each if isinstance(each, Exception) else copy.copy(error) for each in outcomes]
-            _answer(group, outcomes)
+            _answer(group, [each if isinstance(each, Exception) else copy.copy(error) for each in outcomes])
         finally:
             if self._writer.is_committed:
                 _answer(group, outcomes)
-        self._checkpoint_if_due()
 
     def _run_group(self, group: list[Turn], statements: Executor, outcomes: list[Outcome[Any] | Exception]) -> None:
         """Runs each work, in a savepoint of its own when it is not alone."""
@@ -134,6 +137,9 @@ class SqliteEngine(Engine):
             self._checkpoints.close()
             self._readers.close()
             self._writer.close()
+
+    def _limit_wait(self, seconds: float) -> None:
+        self._queue.lock_timeout = min(self._queue.lock_timeout, seconds)
 
     def reclaim_space(self) -> bool:
         with self.gate, self._queue.alone() as turn, self._writer.transaction(turn.deadline):

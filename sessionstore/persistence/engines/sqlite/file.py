@@ -39,7 +39,9 @@ class DatabaseFile:
             )
         if "\0" in url.database:
             raise ValueError("database_url: the path must not hold NUL characters")
-        self.path = Path(url.database).expanduser().absolute()
+        self._given = Path(url.database).expanduser().absolute()
+        # SQLite keeps the WAL beside the file itself, not beside a link to it.
+        self.path = self._given.resolve()
         self._wal = f"{self.path}-wal"
         self._identity: tuple[int, int] | None = None
         self._wal_identity: tuple[int, int] | None = None
@@ -54,7 +56,7 @@ class DatabaseFile:
             DatabaseUnavailableError: saying what is there instead and what to do.
         """
         try:
-            status = self.path.stat()
+            status = self._given.stat()
         except FileNotFoundError:
             self._require_folder()
             if not create:
@@ -119,7 +121,7 @@ class DatabaseFile:
             DatabaseUnavailableError: when they are not.
         """
         try:
-            main, wal = os.stat(self.path), os.stat(self._wal)
+            main, wal = os.stat(self._given), os.stat(self._wal)
             is_same = (
                 (main.st_dev, main.st_ino) == self._identity
                 and (wal.st_dev, wal.st_ino) == self._wal_identity
@@ -136,7 +138,7 @@ class DatabaseFile:
         return wal.st_size
 
     def _require_folder(self) -> None:
-        if self.path.is_symlink():
+        if self._given.is_symlink():
             raise self._unusable("it is a link to a file that is not there; mend or remove the link")
         folder = self.path.parent
         if not folder.is_dir():

@@ -60,7 +60,7 @@ class Turn:
 
     def wait(self, seconds: float) -> bool:
         assert self._wake is not None
-        return self._wake.acquire(timeout=max(0.0, seconds))
+        return self._wake.acquire(timeout=min(max(0.0, seconds), threading.TIMEOUT_MAX))
 
     def wake(self) -> None:
         """Ends the wait; harmless when repeated."""
@@ -77,7 +77,7 @@ class WriteQueue:
 
     def __init__(self, lock_timeout: float) -> None:
         """`lock_timeout`: seconds that a turn waits, here and for other processes together."""
-        self._lock_timeout = lock_timeout
+        self.lock_timeout = lock_timeout
         self._mutex = threading.Lock()
         self._waiting: deque[Turn] = deque()
         self._leader: Turn | None = None
@@ -91,7 +91,7 @@ class WriteQueue:
         Raises:
             SessionLockError: when the lock timeout passed while still queued.
         """
-        turn = Turn(work, time.monotonic() + self._lock_timeout)
+        turn = Turn(work, time.monotonic() + self.lock_timeout)
         group = [turn]
         try:
             self._enter(turn)
@@ -109,7 +109,7 @@ class WriteQueue:
         Raises:
             SessionLockError: when the lock timeout passed first.
         """
-        turn = Turn(None, time.monotonic() + self._lock_timeout)
+        turn = Turn(None, time.monotonic() + self.lock_timeout)
         try:
             self._enter(turn)
             yield turn
@@ -132,7 +132,7 @@ class WriteQueue:
                 if turn.state in {_State.LEADING, _State.ANSWERED}:
                     return
                 if not in_time and turn.state is _State.QUEUED:
-                    raise lock_timeout_error(self._lock_timeout)
+                    raise lock_timeout_error(self.lock_timeout)
             if not in_time:
                 # A leader has it in hand: the answer is near, and to leave now would make it unknown.
                 patience = time.monotonic() + 1

@@ -3,7 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 
 from sqlalchemy import URL, Connection
@@ -15,6 +15,7 @@ from sessionstore.persistence.engines.sqlite.connections import (
     HeldConnection,
     begin_immediate,
     connect,
+    pragma,
     sqlalchemy_engine,
 )
 from sessionstore.persistence.engines.sqlite.errors import is_busy, lock_timeout_error, translating
@@ -90,13 +91,12 @@ def _switch_to_wal(file: DatabaseFile, lock_timeout: float) -> None:
 
     Tried again while busy: the first switch fails under a simultaneous first open, whatever the busy timeout.
     """
-    connection = connect(file.path, durability="full")
-    try:
-        # Has an effect before the first page is written only.
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        mode = _execute_patiently(connection, "PRAGMA journal_mode = WAL", lock_timeout)
-    finally:
-        connection.close()
+    with closing(connect(file.path, durability="full")) as driver:
+        mode = pragma(driver, "journal_mode")
+        if mode != "wal":
+            # Has an effect before the first page is written only.
+            driver.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            mode = _execute_patiently(driver, "PRAGMA journal_mode = WAL", lock_timeout)
     if mode != "wal":
         raise DatabaseUnavailableError(
             f"{file}: SQLite cannot use write-ahead logging here (journal mode stays {mode}); "
