@@ -5,6 +5,8 @@ function has returned. A profile function is called there too, and what it raise
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -36,3 +38,14 @@ class InterruptAt:
             called = f" after {argument.__name__}()" if event == "c_return" else ""
             self.where = f"{code.co_filename.rpartition('/')[2]}:{frame.f_lineno} {code.co_name}{called}"
             raise Interruption
+
+
+@contextmanager
+def unraisable_ones() -> Iterator[list[Any]]:
+    """Collects what is raised in finalizers, where it cannot reach a caller; nobody else reports it meanwhile."""
+    collected: list[Any] = []
+    before, sys.unraisablehook = sys.unraisablehook, collected.append
+    try:
+        yield collected
+    finally:
+        sys.unraisablehook = before

@@ -81,7 +81,7 @@ def test_a_forked_child_that_uses_its_parents_manager_gets_a_clear_error_and_the
     assert reports == ["child: DatabaseUnavailableError", "parent: ['parent-after', 'parent-before']", "parent: True"]
 
 
-@pytest.mark.parametrize("what", ["own", "own-while-writing", "own-while-locked"])
+@pytest.mark.parametrize("what", ["own"])
 def test_a_forked_child_that_opens_its_own_manager_works_beside_the_parent(database: Path, what: str) -> None:
     with Worker("fork", database, what) as worker:
         child, sessions, shutdown = worker.rest()

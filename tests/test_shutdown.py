@@ -104,9 +104,7 @@ def wait_for_refusal(manager: SessionManager) -> None:
 def test_writers_that_queue_when_the_store_shuts_down_are_answered(database: Path) -> None:
     manager = manager_on(database)
     with Holder(manager):
-        callers = queue_up(
-            manager, *(partial(manager.create_session, request(), session_id=str(n)) for n in range(5))
-        )
+        callers = queue_up(manager, *(partial(manager.create_session, request(), session_id=str(n)) for n in range(5)))
         closing = Caller(manager.shutdown)
     assert [caller.finish() for caller in callers] == ["0", "1", "2", "3", "4"]
     assert closing.finish() is True

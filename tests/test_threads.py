@@ -130,9 +130,7 @@ def test_a_callback_may_call_the_manager_and_write(database: Path) -> None:
                 manager.update_session_status(session_id, "completed")
 
         manager.register_session_callback("scene_added", complete)
-        all_at_once(
-            [partial(manager.add_scene_to_session, session_id, scene(number)) for number in range(THREADS)]
-        )
+        all_at_once([partial(manager.add_scene_to_session, session_id, scene(number)) for number in range(THREADS)])
         session = manager.get_session(session_id)
     assert session is not None
     assert session.status is GenerationStatus.COMPLETED

@@ -32,6 +32,11 @@ BAD_FIELDS = [
 GOOD = {"story_text": "A lamp."}
 
 
+def culprit(field: str, bad: Any) -> str:
+    """Of what is too large to be looked into, only the argument is named."""
+    return "request" if bad is TEN_MEGABYTES else field
+
+
 @pytest.mark.parametrize(("field", "bad"), BAD_FIELDS)
 def test_no_session_is_made_from_a_bad_request(store: SessionManager, refuses: Refuses, field: str, bad: Any) -> None:
     refuses(lambda: store.create_session(GOOD | {field: bad}), field)
@@ -43,14 +48,14 @@ def test_no_session_is_made_from_a_request_that_was_spoilt_after_its_constructio
 ) -> None:
     request = GenerationRequest.model_validate(GOOD)
     setattr(request, field, bad)
-    refuses(lambda: store.create_session(request), field)
+    refuses(lambda: store.create_session(request), culprit(field, bad))
 
 
 @pytest.mark.parametrize(("field", "bad"), BAD_FIELDS)
 def test_no_session_is_made_from_a_request_that_was_never_validated(
     store: SessionManager, refuses: Refuses, field: str, bad: Any
 ) -> None:
-    refuses(lambda: store.create_session(GenerationRequest.model_construct(**(GOOD | {field: bad}))), field)
+    refuses(lambda: store.create_session(GenerationRequest.model_construct(**(GOOD | {field: bad}))), culprit(field, bad))
 
 
 @pytest.mark.parametrize(("field", "bad"), BAD_FIELDS)

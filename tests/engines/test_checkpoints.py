@@ -57,7 +57,7 @@ def watched(database: Path, monkeypatch: pytest.MonkeyPatch) -> type[Watched]:
 
     def connect(target: Any, *arguments: Any, **options: Any) -> Watched:
         connection = REAL_CONNECT(target, *arguments, factory=Watched, **options)
-        if target == database:
+        if target == f"{database.as_uri()}?mode=rw":
             connection.opened.append(connection)
         return connection
 

@@ -14,7 +14,6 @@ from sqlalchemy import Engine, Executable, NullPool, create_engine, event
 from sessionstore.manager import SessionManager
 from sessionstore.models import GenerationRequest, GenerationSession, ScenePrompt
 from sessionstore.persistence.execution import Executor
-from sessionstore.persistence.execution import Executor
 from sessionstore.settings import ENVIRONMENT_PREFIX
 from sessionstore.testing import ManualClock
 

@@ -19,8 +19,11 @@ from sessionstore.persistence.execution import Executor
 
 # SQLite itself waits so long for locks other than the writer's, such as those of recovery after a crash.
 BUSY_TIMEOUT_MS = 10_000
-# Between tries for the write lock: short, because SQLite's own back-off (up to 100 ms) starves the unlucky.
-WRITE_LOCK_POLL_SECONDS = 0.001
+# Between tries for the write lock. A busy process leaves it free for some 50 µs between two transactions, so who
+# looks once in a while, as SQLite's own back-off does (up to 100 ms), starves. After a while the holder is a slow one.
+WRITE_LOCK_POLL_SECONDS = 0.00005
+SLOW_HOLDER_SECONDS = 1.0
+SLOW_HOLDER_POLL_SECONDS = 0.001
 # A WAL file that once grew (a long reader, a large cleanup) is cut back to this when it starts over.
 JOURNAL_SIZE_LIMIT_BYTES = 16 * 1024 * 1024
 
@@ -33,12 +36,14 @@ def connect(
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False, cached_statements=256
     )
-    connection.execute(f"PRAGMA busy_timeout = {busy_timeout_ms}")
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
     connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
     connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_SIZE_LIMIT_BYTES}")
     # Never by itself: on SQLite 3.7.0 to 3.51.2 a checkpoint that runs beside a commit can lose it. See checkpoints.
     connection.execute("PRAGMA wal_autocheckpoint = 0")
+    # Last: the pragmas themselves may have to wait, while another process makes or recovers the file.
+    connection.execute(f"PRAGMA busy_timeout = {busy_timeout_ms}")
     return connection
 
 
@@ -85,15 +90,17 @@ def begin_immediate(driver: sqlite3.Connection, deadline: float, lock_timeout: f
     Raises:
         SessionLockError: when the lock was not free in time; `lock_timeout` is what that is blamed on.
     """
+    patient_from = time.monotonic() + SLOW_HOLDER_SECONDS
     while True:
         try:
             driver.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             if not is_busy(error):
                 raise
-            if time.monotonic() >= deadline:
+            now = time.monotonic()
+            if now >= deadline:
                 raise lock_timeout_error(lock_timeout) from error
-            time.sleep(WRITE_LOCK_POLL_SECONDS)
+            time.sleep(WRITE_LOCK_POLL_SECONDS if now < patient_from else SLOW_HOLDER_POLL_SECONDS)
         else:
             return
 

@@ -88,6 +88,7 @@ class SqliteEngine(Engine):
     def _commit(self, group: list[Turn]) -> None:
         """Runs the works of a group in one transaction, and answers each once that is durable."""
         outcomes: list[Outcome[Any] | Exception] = []
+        self._writer.is_committed = False
         try:
             with self._writer.transaction(group[0].deadline) as statements:
                 self._run_group(group, statements, outcomes)

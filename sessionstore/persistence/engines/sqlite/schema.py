@@ -11,11 +11,10 @@ from sqlalchemy import URL, Connection
 from sessionstore.errors import DatabaseUnavailableError
 from sessionstore.persistence import migrations
 from sessionstore.persistence.engines.sqlite.connections import (
-    WRITE_LOCK_POLL_SECONDS,
+    SLOW_HOLDER_POLL_SECONDS,
     HeldConnection,
     begin_immediate,
     connect,
-    pragma,
     sqlalchemy_engine,
 )
 from sessionstore.persistence.engines.sqlite.errors import is_busy, lock_timeout_error, translating
@@ -92,7 +91,7 @@ def _switch_to_wal(file: DatabaseFile, lock_timeout: float) -> None:
     Tried again while busy: the first switch fails under a simultaneous first open, whatever the busy timeout.
     """
     with closing(connect(file.path, durability="full")) as driver:
-        mode = pragma(driver, "journal_mode")
+        mode = _execute_patiently(driver, "PRAGMA journal_mode", lock_timeout)
         if mode != "wal":
             # Has an effect before the first page is written only.
             driver.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -114,4 +113,4 @@ def _execute_patiently(driver: sqlite3.Connection, statement: str, lock_timeout:
                 raise
             if time.monotonic() >= deadline:
                 raise lock_timeout_error(lock_timeout) from error
-        time.sleep(WRITE_LOCK_POLL_SECONDS)
+        time.sleep(SLOW_HOLDER_POLL_SECONDS)
