@@ -313,7 +313,7 @@ class Ancestor:
         return sorted(self.sessions.values(), key=lambda each: (each.created_at, each.session_id))
 
     def _hours_since(self, moment: Any) -> float:
-        return (self.clock() - moment) / timedelta(hours=1)
+        return float((self.clock() - moment) / timedelta(hours=1))
 
     def _utilization(self) -> float:
         return round(100 * len(self.sessions) / self.max_sessions, 1)

@@ -43,7 +43,8 @@ def open_manager(database: Path, clock: ManualClock) -> Iterator[OpenManager]:
     opened: list[SessionManager] = []
 
     def open_one(**given: Any) -> SessionManager:
-        manager = SessionManager(**{"database_url": f"sqlite:///{database}", "clock": clock} | given)
+        defaults: dict[str, Any] = {"database_url": f"sqlite:///{database}", "clock": clock}
+        manager = SessionManager(**defaults | given)
         opened.append(manager)
         return manager
 

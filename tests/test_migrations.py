@@ -253,7 +253,7 @@ def test_a_migration_that_would_leave_rows_without_their_session_changes_nothing
     command.upgrade(config, "0001")
     put_scene(database, "nobody")
     before = dump(database), schema(database)
-    with pytest.raises(DatabaseUnavailableError, match="1 rows without their session.*scenes.*sessionstore check"):
+    with pytest.raises(DatabaseUnavailableError, match=r"1 rows without their session.*scenes.*sessionstore check"):
         open_manager()
     assert (dump(database), schema(database)) == before
 
@@ -275,8 +275,10 @@ def test_four_processes_that_race_to_open_the_same_new_file_all_succeed(
     pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     racers = [subprocess.Popen([*command_line, f"racer-{number}"], text=True, **pipes) for number in range(4)]
     for racer in racers:
+        assert racer.stdout is not None
         assert racer.stdout.readline() == "ready\n"
     for racer in racers:
+        assert racer.stdin is not None
         racer.stdin.write("go\n")
         racer.stdin.flush()
     results = [(racer.communicate(timeout=60)[1], racer.returncode) for racer in racers]

@@ -117,7 +117,10 @@ def test_an_installation_without_its_migrations_says_so(python_with_wheel: Path,
         run(python_with_wheel, "-c", "import sessionstore; print(sessionstore.__path__[0])", cwd=tmp_path)[:-1]
     )
     shutil.copytree(installed, tmp_path / "sessionstore", ignore=shutil.ignore_patterns("_migrations"))
-    ask = "from sessionstore.persistence.migrations import scripts_folder\ntry: scripts_folder()\nexcept FileNotFoundError as e: print(e)"
+    ask = (
+        "from sessionstore.persistence.migrations import scripts_folder\n"
+        "try: scripts_folder()\nexcept FileNotFoundError as error: print(error)"
+    )
     assert "install sessionstore again" in run(python_with_wheel, "-c", ask, cwd=tmp_path)
 
 

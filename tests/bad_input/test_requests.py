@@ -55,7 +55,9 @@ def test_no_session_is_made_from_a_request_that_was_spoilt_after_its_constructio
 def test_no_session_is_made_from_a_request_that_was_never_validated(
     store: SessionManager, refuses: Refuses, field: str, bad: Any
 ) -> None:
-    refuses(lambda: store.create_session(GenerationRequest.model_construct(**(GOOD | {field: bad}))), culprit(field, bad))
+    refuses(
+        lambda: store.create_session(GenerationRequest.model_construct(**(GOOD | {field: bad}))), culprit(field, bad)
+    )
 
 
 @pytest.mark.parametrize(("field", "bad"), BAD_FIELDS)
@@ -65,7 +67,8 @@ def test_no_session_gets_a_bad_request_later(store: SessionManager, refuses: Ref
 
 def test_a_request_without_a_story_is_refused(store: SessionManager, refuses: Refuses) -> None:
     refuses(lambda: store.create_session({"num_scenes": 3}), "story_text")
-    refuses(lambda: store.create_session(GenerationRequest.model_construct()), "story_text")
+    nothing: dict[str, Any] = {}
+    refuses(lambda: store.create_session(GenerationRequest.model_construct(**nothing)), "story_text")
 
 
 @pytest.mark.parametrize("bad", NO_JSON)

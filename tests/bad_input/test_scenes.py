@@ -40,11 +40,12 @@ def test_no_scene_that_was_spoilt_after_its_construction_is_saved(
 ) -> None:
     spoilt = ScenePrompt.model_validate(GOOD)
     setattr(spoilt, field, bad)
-    for scene in (spoilt, ScenePrompt.model_construct(**(GOOD | {field: bad}))):
+    values: dict[str, Any] = GOOD | {field: bad}
+    for scene in (spoilt, ScenePrompt.model_construct(**values)):
         refuses(lambda scene=scene: store.add_scene_to_session("a", scene), field)
 
 
-@pytest.mark.parametrize("field", TEXTS + ["image_url", "image_path"])
+@pytest.mark.parametrize("field", [*TEXTS, "image_url", "image_path"])
 def test_no_scene_text_of_10_megabytes_is_saved(store: SessionManager, refuses: Refuses, field: str) -> None:
     refuses(lambda: store.add_scene_to_session("a", GOOD | {field: TEN_MEGABYTES}), "scene")
 
@@ -59,7 +60,8 @@ def test_a_scene_without_anything_is_refused_in_a_message_of_reasonable_length(
     store: SessionManager, refuses: Refuses
 ) -> None:
     refuses(lambda: store.add_scene_to_session("a", {}), "scene_number")
-    refuses(lambda: store.add_scene_to_session("a", ScenePrompt.model_construct()), "scene_number")
+    nothing: dict[str, Any] = {}
+    refuses(lambda: store.add_scene_to_session("a", ScenePrompt.model_construct(**nothing)), "scene_number")
 
 
 @pytest.mark.parametrize("numbers", [[1, 1], [2, 1, 2], [0] * 50], ids=str)
