@@ -107,9 +107,16 @@ class Executor:
         except self._driver_error as error:
             raise self._translate(error) from error
 
+    def is_in_transaction(self) -> bool:
+        """False when the database ended the transaction, or the connection is closed."""
+        try:
+            return bool(self._driver.in_transaction)
+        except self._driver_error:
+            return False
+
     def _require_transaction(self) -> None:
         # A full disk, for one, makes SQLite end the transaction: what followed would be committed by itself.
-        if not self._driver.in_transaction:
+        if not self.is_in_transaction():
             raise DatabaseUnavailableError(
                 "the database ended this transaction after an earlier error in it; nothing of it was saved, "
                 "leave the transaction and repeat it"

@@ -56,7 +56,9 @@ class UnitOfWork:
             yield
         except BaseException:
             del self.events[published:]
-            self._statements.run("ROLLBACK TO inner_unit")
+            # When the whole transaction is gone, so is the savepoint.
+            if self._statements.is_in_transaction():
+                self._statements.run("ROLLBACK TO inner_unit")
+                self._statements.run("RELEASE inner_unit")
             raise
-        finally:
-            self._statements.run("RELEASE inner_unit")
+        self._statements.run("RELEASE inner_unit")

@@ -56,6 +56,13 @@ def sqlalchemy_engine(creator: Callable[[], sqlite3.Connection], database: str) 
         cause = context.original_exception
         return translated(cause, database) if isinstance(cause, sqlite3.Error) else None
 
+    @event.listens_for(engine, "invalidate")
+    def _free_lock(driver: Any, record: Any, exception: BaseException | None) -> None:
+        # An interrupted statement lives on with the frames of the exception, and would keep the closed connection's
+        # transaction open.
+        if driver.in_transaction:
+            driver.execute("ROLLBACK")
+
     return engine
 
 
