@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 Clock = Callable[[], datetime]
 
+BEGINNING = datetime.min.replace(tzinfo=UTC)
+
 
 def utc_now() -> datetime:
     """The system's wall clock, aware and in UTC."""
@@ -24,10 +26,39 @@ def as_utc(moment: datetime, name: str) -> datetime:
     """`moment` in UTC, cut to the millisecond the database keeps; `name` is who gets the blame.
 
     Raises:
-        ValueError: for a naive datetime: guessing its zone would move sessions by hours.
+        TypeError: for what is no datetime.
+        ValueError: for a naive one: guessing its zone would move sessions by hours.
     """
+    if not isinstance(moment, datetime):
+        raise TypeError(f"{name} must be a datetime, not {type(moment).__name__}")
     if moment.tzinfo is not UTC:
         if moment.tzinfo is None or moment.utcoffset() is None:
             raise ValueError(f"{name} is a naive datetime; give it a time zone, for example datetime.now(UTC)")
-        moment = moment.astimezone(UTC)
+        try:
+            moment = moment.astimezone(UTC)
+        except OverflowError:
+            # Its zone puts it beyond the calendar; the calendar's end on that side encloses the same sessions.
+            moment = BEGINNING if moment.year == BEGINNING.year else datetime.max.replace(tzinfo=UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def hours_before(moment: datetime, hours: float) -> datetime:
+    """So many hours earlier, or the beginning of the calendar when that lies further back."""
+    try:
+        return moment - timedelta(hours=hours)
+    except OverflowError:
+        return BEGINNING
+
+
+def checked_timeout(seconds: object, name: str) -> float:
+    """`seconds`, when it is a number from 0 up; infinity is one.
+
+    Raises:
+        TypeError: for what is no number.
+        ValueError: for a negative one, or NaN.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise TypeError(f"{name} must be a number of seconds, not {type(seconds).__name__}")
+    if not seconds >= 0:
+        raise ValueError(f"{name} must be a number of seconds from 0 up")
+    return float(seconds)

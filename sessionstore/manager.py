@@ -22,7 +22,7 @@ from sessionstore.models import (
     SessionPage,
     Tombstone,
 )
-from sessionstore.operations import locking, recovery, retention, scenes, sessions, statistics
+from sessionstore.operations import copies, locking, recovery, retention, scenes, sessions, statistics
 from sessionstore.operations.store import Store
 from sessionstore.operations.upkeep import Upkeep
 from sessionstore.settings import Settings, load_settings
@@ -308,7 +308,7 @@ class SessionManager(Generic[RequestT, SceneT]):
         Raises:
             DatabaseUnavailableError: also when there is something at `path` already.
         """
-        self._store.engine.backup(Path(path))
+        copies.back_up(self._store, path)
 
     def snapshot(self, path: str | Path) -> None:
         """A compact copy in a new file, for tools: without a WAL it can be read from a read-only folder.
@@ -316,7 +316,7 @@ class SessionManager(Generic[RequestT, SceneT]):
         Raises:
             DatabaseUnavailableError: also when there is something at `path` already.
         """
-        self._store.engine.snapshot(Path(path))
+        copies.snapshot(self._store, path)
 
     def recover_corrupted_session(self, session_id: str) -> bool:
         """Resets a session whose stored data no longer validates; False when it is absent or sound.

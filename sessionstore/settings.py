@@ -10,6 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 ENVIRONMENT_PREFIX = "SESSIONSTORE_"
 # Variables for the test suite, which are no settings of a store.
 TEST_PREFIX = "SESSIONSTORE_TEST_"
+# Of a name that somebody made up, so much is repeated.
+MAX_NAME = 64
 
 
 def _none_by_name(value: object) -> object:
@@ -26,7 +28,7 @@ class Settings(BaseSettings):
         env_prefix=ENVIRONMENT_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
-    database_url: str = Field("sqlite:///sessionstore.db", description="where the sessions are kept")
+    database_url: str = Field("sqlite:///sessionstore.db", strict=True, description="where the sessions are kept")
     max_sessions: Annotated[int | None, OrNone] = Field(
         100, ge=1, description="capacity; none (or unbounded) for no limit"
     )
@@ -90,8 +92,16 @@ def load_settings(settings: Settings | None = None, **given: Any) -> Settings:
     """`given`, over `settings` or else the environment, over the defaults.
 
     Raises:
+        TypeError: when `settings` are none.
         ValueError: naming each field or variable that is unknown or out of range; values are not repeated.
     """
+    if settings is not None and not isinstance(settings, Settings):
+        raise TypeError(f"settings must be a Settings, not {type(settings).__name__}")
+    unknown = [name for name in given if name not in Settings.model_fields]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0][:MAX_NAME], Settings.model_fields, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"{unknown[0][:MAX_NAME]} is no setting of sessionstore{hint}")
     if settings is not None:
         given = settings.model_dump() | given
     else:
@@ -114,8 +124,5 @@ def _refuse_unknown_variables() -> None:
 
 def _sentence(detail: Any, given: dict[str, Any]) -> str:
     name = str(detail["loc"][0])
-    if name not in Settings.model_fields:
-        near = difflib.get_close_matches(name, Settings.model_fields, n=1)
-        return f"{name} is no setting of sessionstore" + (f"; did you mean {near[0]}?" if near else "")
     source = name if name in given else f"{name} (environment variable {ENVIRONMENT_PREFIX}{name.upper()})"
     return f"{source}: {detail['msg'][0].lower()}{detail['msg'][1:]}"

@@ -85,7 +85,8 @@ class Worker:
 
 
 def say(report: object) -> None:
-    print(report, flush=True)
+    """One write for the whole line, so that threads do not write into each other's."""
+    os.write(sys.stdout.fileno(), f"{report}\n".encode())
 
 
 def wait_for_go() -> None:

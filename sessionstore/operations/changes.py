@@ -34,8 +34,8 @@ class Changes:
     scenes: list[EncodedScene] | None = None
 
 
-def status_from(value: object) -> GenerationStatus:
-    """A status, given as one or by its value.
+def status_from(value: object, name: str = "status") -> GenerationStatus:
+    """A status, given as one or by its value; `name` is the argument that gets the blame.
 
     Raises:
         ValueError: for anything else.
@@ -43,7 +43,7 @@ def status_from(value: object) -> GenerationStatus:
     try:
         return GenerationStatus(value)  # type: ignore[arg-type]  # that is the question
     except ValueError:
-        raise ValueError(f"status must be one of {', '.join(GenerationStatus)}") from None
+        raise ValueError(f"{name} must be one of {', '.join(GenerationStatus)}") from None
 
 
 def encode_changes(codec: SessionCodec[Any, Any], fields: Mapping[str, Any]) -> Changes:

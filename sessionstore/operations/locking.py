@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
 from pydantic_core import to_json
 
 from sessionstore.errors import SessionNotFoundError
@@ -17,12 +18,16 @@ from sessionstore.persistence.unit import UnitOfWork
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+# Of keys that somebody made up, so many and so much of each is repeated.
+MAX_NAMES, MAX_NAME = 5, 32
 Operation = Callable[[GenerationSession[Any, Any]], T]
 
 
 def with_session_lock(store: Store, session_id: str, operation: Operation[T]) -> T:
     """Runs `operation` on the session and saves what it changed."""
     checked_identifier(session_id, "session_id")
+    _require_callable(operation)
     with store.engine.transaction() as unit:
         return _operate(unit, session_id, operation)
 
@@ -34,7 +39,10 @@ def update_atomically(store: Store, session_id: str, updates: Mapping[str, Any])
         raise TypeError(f"updates must be a dict, not {type(updates).__name__}")
     ignored = sorted(str(name) for name in updates.keys() - CHANGEABLE)
     if ignored:
-        logger.warning("atomic_session_update ignores %s: a session's %s can change", ignored, sorted(CHANGEABLE))
+        named = ", ".join(name[:MAX_NAME] for name in ignored[:MAX_NAMES])
+        logger.warning(
+            "atomic_session_update ignores %d keys: %s; %s can change", len(ignored), named, sorted(CHANGEABLE)
+        )
     changes = encode_changes(store.codec, updates)
 
     def work(unit: UnitOfWork) -> bool:
@@ -51,6 +59,7 @@ def update_in_bulk(store: Store, session_ids: Iterable[str], operation: Operatio
     if isinstance(session_ids, str) or not isinstance(session_ids, Iterable):
         raise TypeError(f"session_ids must be a list of ids, not {type(session_ids).__name__}")
     wanted = [checked_identifier(session_id, "session_ids") for session_id in session_ids]
+    _require_callable(operation)
     succeeded = 0
     with store.engine.transaction() as unit:
         for session_id in wanted:
@@ -96,6 +105,11 @@ def _operate(unit: UnitOfWork, session_id: str, operation: Operation[T]) -> T:
     return result
 
 
+def _require_callable(operation: object) -> None:
+    if not callable(operation):
+        raise TypeError(f"operation must be callable, not {type(operation).__name__}")
+
+
 def _written(session: GenerationSession[Any, Any]) -> dict[str, Any]:
     """The changeable parts as JSON text, to be compared: to Python, 1 and true are equal.
 
@@ -106,6 +120,10 @@ def _written(session: GenerationSession[Any, Any]) -> dict[str, Any]:
 
 def _text_or_none(value: Any) -> bytes | None:
     try:
+        if isinstance(value, BaseModel):
+            return value.model_dump_json(warnings=False).encode()
+        if isinstance(value, list):
+            return b",".join(_text_or_none(element) or b"?" for element in value) + b"]"
         return to_json(value, inf_nan_mode="constants")
     except ValueError:
         return None

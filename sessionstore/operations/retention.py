@@ -2,9 +2,9 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from typing import Any
 
+from sessionstore.clock import hours_before
 from sessionstore.errors import SessionCapacityError, SessionCorruptedError
 from sessionstore.events import EventType, SessionEvent
 from sessionstore.models import GenerationStatus, TombstoneReason
@@ -13,6 +13,8 @@ from sessionstore.persistence.unit import UnitOfWork
 from sessionstore.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+HOURS_PER_DAY = 24
 
 UNFINISHED = tuple(status for status in GenerationStatus if not status.is_terminal())
 FINISHED = tuple(status for status in GenerationStatus if status.is_terminal())
@@ -92,7 +94,7 @@ def count_expired(store: Store, max_age_hours: float | None) -> int:
 
     def work(unit: UnitOfWork) -> int:
         return sum(
-            unit.statistics.count_before(column, unit.now - timedelta(hours=hours), status)
+            unit.statistics.count_before(column, hours_before(unit.now, hours), status)
             for status, column, hours in rules
         )
 
@@ -111,10 +113,12 @@ def clean_up_failed(store: Store) -> int:
 
 def clean_up_completed(store: Store, max_age_hours: float) -> int:
     """Removes sessions that were completed longer ago than that."""
-    max_age = timedelta(hours=_checked_hours(max_age_hours))
+    max_age = _checked_hours(max_age_hours)
 
     def batch(unit: UnitOfWork, limit: int) -> int:
-        ids = unit.sessions.ids_before("finished_at", unit.now - max_age, GenerationStatus.COMPLETED, limit)
+        ids = unit.sessions.ids_before(
+            "finished_at", hours_before(unit.now, max_age), GenerationStatus.COMPLETED, limit
+        )
         return bury(unit, ids, TombstoneReason.EXPIRED)
 
     return _in_batches(store, batch)
@@ -133,12 +137,14 @@ def prune_history(store: Store, should_stop: Callable[[], bool] = never) -> int:
     """Deletes events and tombstones that are past their own retention."""
 
     settings = store.settings
-    event_age = timedelta(days=settings.event_retention_days)
-    tombstone_age = timedelta(days=settings.tombstone_retention_days)
+    event_hours = HOURS_PER_DAY * settings.event_retention_days
+    tombstone_hours = HOURS_PER_DAY * settings.tombstone_retention_days
     return _in_batches(
-        store, lambda unit, limit: unit.history.prune_events(unit.now - event_age, limit), should_stop
+        store, lambda unit, limit: unit.history.prune_events(hours_before(unit.now, event_hours), limit), should_stop
     ) + _in_batches(
-        store, lambda unit, limit: unit.history.prune_tombstones(unit.now - tombstone_age, limit), should_stop
+        store,
+        lambda unit, limit: unit.history.prune_tombstones(hours_before(unit.now, tombstone_hours), limit),
+        should_stop,
     )
 
 
@@ -152,7 +158,7 @@ def _expire(unit: UnitOfWork, settings: Settings, max_age_hours: float, limit: i
     due: list[str] = []
     for status, column, hours in _expiry_rules(settings, max_age_hours):
         if len(due) < limit:
-            moment = unit.now - timedelta(hours=hours)
+            moment = hours_before(unit.now, hours)
             due += unit.sessions.ids_before(column, moment, status, limit - len(due))
     return bury(unit, due, TombstoneReason.EXPIRED)
 

@@ -4,7 +4,7 @@ import base64
 import binascii
 import logging
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sessionstore.clock import as_utc, as_utc_rounded_up
@@ -23,12 +23,14 @@ from sessionstore.operations import retention
 from sessionstore.operations.changes import apply_changes, encode_changes, status_from
 from sessionstore.operations.store import Store
 from sessionstore.persistence.codec import EncodedRequest
+from sessionstore.persistence.payload import checked_text
 from sessionstore.persistence.repository import SessionFilter, SessionInfo
 from sessionstore.persistence.unit import UnitOfWork
 
 logger = logging.getLogger(__name__)
 
 MAX_PAGE_SESSIONS = 1000
+MAX_MEDIA_TYPE_BYTES = 255
 
 
 def create(
@@ -43,7 +45,7 @@ def create(
     encoded_metadata = store.codec.encode_metadata({} if metadata is None else metadata)
     if idempotency_key is not None:
         checked_identifier(idempotency_key, "idempotency_key")
-    chosen_id = new_session_id(store.clock()) if session_id is None else checked_identifier(session_id, "session_id")
+    chosen_id = new_session_id(store.now()) if session_id is None else checked_identifier(session_id, "session_id")
 
     def work(unit: UnitOfWork) -> str:
         known_id = _find_same(unit, chosen_id, idempotency_key, encoded)
@@ -98,7 +100,7 @@ def update_status(
     checked_identifier(session_id, "session_id")
     fields = {"status": status} | ({} if error_message is None else {"error_message": error_message})
     changes = encode_changes(store.codec, fields)
-    expected = None if expected_status is None else status_from(expected_status)
+    expected = None if expected_status is None else status_from(expected_status, "expected_status")
 
     def work(unit: UnitOfWork) -> bool:
         current = unit.sessions.state(session_id)
@@ -186,7 +188,7 @@ def list_page(
         raise ValueError(f"limit must be an integer from 1 to {MAX_PAGE_SESSIONS}")
     chosen = SessionFilter(
         None if status is None else status_from(status),
-        None if media_type is None else str(media_type),
+        None if media_type is None else checked_text(media_type, "media_type", MAX_MEDIA_TYPE_BYTES),
         None if created_after is None else as_utc(created_after, "created_after"),
         None if created_before is None else as_utc_rounded_up(created_before, "created_before"),
     )
@@ -206,6 +208,9 @@ def _encode_cursor(last: GenerationSession[Any, Any]) -> str:
 def _decode_cursor(cursor: str) -> tuple[datetime, str]:
     try:
         created_at, session_id = base64.urlsafe_b64decode(cursor).decode().split(" ", 1)
-        return as_utc(datetime.fromisoformat(created_at), "cursor"), session_id
-    except (ValueError, TypeError, binascii.Error) as error:
-        raise ValueError("cursor must be the next_cursor of an earlier page") from error
+        moment = datetime.fromisoformat(created_at)
+        if moment.tzinfo is not UTC:
+            raise ValueError("a cursor of ours is in UTC")
+        return moment, session_id
+    except (ValueError, TypeError, OverflowError, binascii.Error):
+        raise ValueError("cursor must be the next_cursor of an earlier page") from None

@@ -1,12 +1,13 @@
 """How the store stands, in the ancestor's dictionaries."""
 
-from datetime import timedelta
 from typing import Any
 
+from sessionstore.clock import hours_before
 from sessionstore.models import GenerationStatus
 from sessionstore.operations.store import Store
 from sessionstore.persistence.unit import UnitOfWork
 
+MINUTES_PER_HOUR = 60
 # Of the capacity, in per cent: below the first all is well, below the second it gets tight.
 WARNING_AT_PERCENT = 70
 CRITICAL_AT_PERCENT = 90
@@ -52,7 +53,7 @@ def health(store: Store, *, cleanup_active: bool) -> dict[str, str]:
 
     def work(unit: UnitOfWork) -> dict[str, str]:
         total = unit.statistics.count()
-        silent_since = unit.now - timedelta(minutes=store.settings.stuck_after_minutes)
+        silent_since = hours_before(unit.now, store.settings.stuck_after_minutes / MINUTES_PER_HOUR)
         stuck = unit.statistics.count_before("updated_at", silent_since, GenerationStatus.PROCESSING)
         utilization = _utilization_percent(total, store.settings.max_sessions)
         return {

@@ -1,6 +1,7 @@
 """What every operation works with: the engine and the settings of one manager."""
 
 import logging
+from datetime import datetime
 from threading import Lock
 from typing import Any
 
@@ -25,7 +26,9 @@ class Store:
         """Opens the database. Raises as `open_engine` does, and TypeError for models it cannot use."""
         self.settings = settings
         self.clock = clock or utc_now
-        as_utc(self.clock(), "what the clock returned")
+        if not callable(self.clock):
+            raise TypeError(f"clock must be callable, not {type(clock).__name__}")
+        self.now()
         self.callbacks = CallbackRegistry()
         self.codec: SessionCodec[Any, Any] = SessionCodec(
             request_model, scene_model, self.clock, settings.max_payload_bytes
@@ -33,6 +36,10 @@ class Store:
         self.accesses = AccessTimes()
         self.engine = open_engine(settings, clock=self.clock, codec=self.codec, callbacks=self.callbacks)
         self._reconfiguring = Lock()
+
+    def now(self) -> datetime:
+        """What time it is. Raises TypeError or ValueError for a clock that returns anything but aware datetimes."""
+        return as_utc(self.clock(), "what the clock returned")
 
     def reconfigure(self, **changes: Any) -> None:
         """Replaces settings; raises ValueError for values out of range, and then changes nothing."""

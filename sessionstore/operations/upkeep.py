@@ -2,9 +2,13 @@
 
 import time
 
+from sessionstore.clock import checked_timeout
 from sessionstore.maintenance import Job, MaintenanceLoop, ShouldStop
 from sessionstore.operations import retention
 from sessionstore.operations.store import Store
+
+# A year: more than anybody waits for, and less than any system's timers take.
+LONGEST_WAIT_SECONDS = 365 * 24 * 3600.0
 
 
 class Upkeep:
@@ -33,9 +37,10 @@ class Upkeep:
 
     def shut_down(self, timeout: float) -> bool:
         """Stops the thread, then closes the store; False when running work took over `timeout` seconds."""
+        seconds = min(checked_timeout(timeout, "timeout"), LONGEST_WAIT_SECONDS)
         self._store.engine.refuse_inside_transaction()
-        deadline = time.monotonic() + timeout
-        stopped = self._loop.stop(timeout)
+        deadline = time.monotonic() + seconds
+        stopped = self._loop.stop(seconds)
         return self._store.close(max(0.0, deadline - time.monotonic())) and stopped
 
 

@@ -130,7 +130,7 @@ class SessionCodec(Generic[RequestT, SceneT]):
         if progress is None:
             return {"progress_step": None, "progress_total": None, "progress_description": None}
         if isinstance(progress, ProgressUpdate):
-            progress = progress.model_dump(round_trip=True)
+            progress = progress.model_dump(round_trip=True, warnings=False)
         with _naming_fields("progress"):
             valid = ProgressUpdate.model_validate(progress)
         return {

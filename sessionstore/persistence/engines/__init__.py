@@ -3,9 +3,7 @@
 from contextlib import AbstractContextManager
 from typing import Any
 
-from sqlalchemy import URL, Connection
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import Connection
 
 from sessionstore.clock import Clock
 from sessionstore.events import CallbackRegistry
@@ -25,8 +23,8 @@ def open_engine(
         DatabaseUnavailableError: when there is no usable database where it points.
         SchemaError: when the schema is not the code's, and not to be migrated.
     """
-    url = _parsed(settings.database_url)
-    return sqlite.SqliteEngine(url, settings, clock=clock, codec=codec, callbacks=callbacks)
+    path = _path_in(settings.database_url)
+    return sqlite.SqliteEngine(path, settings, clock=clock, codec=codec, callbacks=callbacks)
 
 
 def migrating_connection(settings: Settings) -> AbstractContextManager[Connection]:
@@ -34,16 +32,18 @@ def migrating_connection(settings: Settings) -> AbstractContextManager[Connectio
 
     Raises as `open_engine` does.
     """
-    return sqlite.open_for_migration(_parsed(settings.database_url), settings.lock_timeout)
+    return sqlite.open_for_migration(_path_in(settings.database_url), settings.lock_timeout)
 
 
-def _parsed(database_url: str) -> URL:
-    try:
-        url = make_url(database_url)
-    except (ArgumentError, ValueError):
+def _path_in(database_url: str) -> str:
+    """The path of a `sqlite:///` URL, taken as it stands: people put paths with spaces, % and # behind it."""
+    scheme, separator, rest = database_url.partition("://")
+    if not separator:
         raise ValueError(
             "database_url cannot be read; write it like sqlite:///sessionstore.db or sqlite:////var/lib/app/s.db"
-        ) from None
-    if url.drivername not in {"sqlite", "sqlite+pysqlite"}:
-        raise ValueError(f"database_url names {url.drivername!r}, for which there is no engine; use sqlite:///FILE")
-    return url
+        )
+    if scheme not in {"sqlite", "sqlite+pysqlite"}:
+        raise ValueError("database_url names a kind of database for which there is no engine; use sqlite:///FILE")
+    if rest and not rest.startswith("/"):
+        raise ValueError("database_url: SQLite takes a path only; write sqlite:///FILE (relative) or sqlite:////FILE")
+    return rest[1:]

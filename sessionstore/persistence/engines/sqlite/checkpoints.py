@@ -40,11 +40,12 @@ class Checkpointer:
         self._commits = 0
         self._wal_bytes = wal_bytes
         try:
-            begin_immediate(writer, time.monotonic(), lock_timeout=0)
             try:
+                begin_immediate(writer, time.monotonic(), lock_timeout=0)
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             finally:
-                writer.execute("ROLLBACK")
+                if writer.in_transaction:
+                    writer.execute("ROLLBACK")
         except SessionLockError:
             pass  # Another process is writing; the next occasion will do.
         except sqlite3.Error:

@@ -7,8 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL
-
 from sessionstore.clock import Clock
 from sessionstore.errors import DatabaseUnavailableError
 from sessionstore.events import CallbackRegistry
@@ -45,7 +43,7 @@ class SqliteEngine(Engine):
 
     def __init__(
         self,
-        url: URL,
+        path: str,
         settings: Settings,
         *,
         clock: Clock,
@@ -55,7 +53,7 @@ class SqliteEngine(Engine):
         """Opens the database, making or migrating it where `auto_migrate` allows. Raises as `open_engine` does."""
         super().__init__(clock=clock, codec=codec, callbacks=callbacks)
         lock_timeout = settings.lock_timeout
-        self._file = DatabaseFile(url)
+        self._file = DatabaseFile(path)
         self._connect = partial(connect, self._file.path, durability=settings.durability)
         self._queue = WriteQueue(lock_timeout)
         with translating(str(self._file)):

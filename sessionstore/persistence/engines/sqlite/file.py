@@ -6,13 +6,15 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import URL
-
 from sessionstore.errors import DatabaseUnavailableError, SchemaError
 from sessionstore.persistence.migrations import EXPECTED_COLUMNS, SCHEMA_REVISION
 
 # "sess", in the header of each database of ours (PRAGMA application_id), so that it is never mistaken.
 APPLICATION_ID = 0x73657373
+
+MAX_PATH_BYTES = 4096
+# One page. SQLite takes a smaller file for an empty one, and would write over it.
+SMALLEST_DATABASE_BYTES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +28,23 @@ class Look:
 class DatabaseFile:
     """The file behind a `sqlite:///` URL. Its path is made absolute once: a later chdir changes nothing."""
 
-    def __init__(self, url: URL) -> None:
-        if url.host or url.username or url.password or url.port:
-            raise ValueError(
-                "database_url: SQLite takes a path only; write sqlite:///FILE (relative) or sqlite:////FILE"
-            )
-        if url.query:
-            raise ValueError("database_url: options after '?' are not supported, and '?' cannot be part of the path")
-        if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+    def __init__(self, path: str) -> None:
+        if not path or path == ":memory:" or path.startswith("file:"):
             raise ValueError(
                 "database_url: give a file, like sqlite:///sessionstore.db; a memory database keeps nothing"
             )
-        if "\0" in url.database:
-            raise ValueError("database_url: the path must not hold NUL characters")
-        self._given = Path(url.database).expanduser().absolute()
+        if "?" in path:
+            raise ValueError("database_url: options after '?' are not supported, and '?' cannot be part of the path")
+        if "\0" in path or not _can_be_encoded(path):
+            raise ValueError("database_url: the path must not hold NUL characters or lone surrogates")
+        if len(os.fsencode(path)) > MAX_PATH_BYTES:
+            raise ValueError(f"database_url: the path is longer than {MAX_PATH_BYTES} bytes")
+        self._given = Path(path).expanduser().absolute()
         # SQLite keeps the WAL beside the file itself, not beside a link to it.
-        self.path = self._given.resolve()
+        try:
+            self.path = self._given.resolve()
+        except (OSError, RuntimeError) as error:
+            raise self._unusable("it cannot be reached; check the path and the links in it") from error
         self._wal = f"{self.path}-wal"
         self._identity: tuple[int, int] | None = None
         self._wal_identity: tuple[int, int] | None = None
@@ -71,6 +74,8 @@ class DatabaseFile:
             raise self._unusable("it is no regular file; give another path")
         if status.st_nlink > 1:
             raise self._unusable("it has a second name (a hard link), under which SQLite would lose writes; copy it")
+        if 0 < status.st_size < SMALLEST_DATABASE_BYTES:
+            raise self._unusable("it is no SQLite database; give another file")
         if not os.access(self.path, os.R_OK | os.W_OK):
             raise self._unusable("it may not be read and written; check its permissions")
         if not os.access(self.path.parent, os.W_OK | os.X_OK):
@@ -172,7 +177,15 @@ class DatabaseFile:
         return status.st_dev, status.st_ino
 
     def _unusable(self, what: str) -> DatabaseUnavailableError:
-        return DatabaseUnavailableError(f"{self.path}: {what}")
+        return DatabaseUnavailableError(f"{self._given}: {what}")
+
+
+def _can_be_encoded(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def sync_folder(folder: Path) -> None:

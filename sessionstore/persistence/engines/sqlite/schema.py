@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 
-from sqlalchemy import URL, Connection
+from sqlalchemy import Connection
 
 from sessionstore.errors import DatabaseUnavailableError
 from sessionstore.persistence import migrations
@@ -43,9 +43,9 @@ def ensure_schema(file: DatabaseFile, *, auto_migrate: bool, lock_timeout: float
 
 
 @contextmanager
-def open_for_migration(url: URL, lock_timeout: float) -> Iterator[Connection]:
+def open_for_migration(path: str, lock_timeout: float) -> Iterator[Connection]:
     """For Alembic's own commands: after the same look at the file, the connection of `migrating_connection`."""
-    file = DatabaseFile(url)
+    file = DatabaseFile(path)
     with translating(str(file)):
         file.require_usable(create=True)
         migrations.require_known(file.look().revision, str(file))

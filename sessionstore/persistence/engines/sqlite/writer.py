@@ -74,8 +74,8 @@ class Writer:
         self._acknowledge()
 
     def _acknowledge(self) -> None:
-        self.wal_bytes = self._file.verify()
         self.is_committed = True
+        self.wal_bytes = self._file.verify()
 
     def _roll_back(self, held: HeldConnection) -> None:
         with suppress(sqlite3.Error):
