@@ -9,8 +9,8 @@ BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 def utc_now() -> datetime:
-    """The system's wall clock, aware and in UTC."""
-    return datetime.now(UTC)
+    """The system's wall clock, aware, in UTC, to the millisecond."""
+    return as_utc(datetime.now(UTC), "now")
 
 
 def as_utc_rounded_up(moment: datetime, name: str) -> datetime:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -21,7 +22,7 @@ from pydantic import (
 )
 from typing_extensions import TypeVar
 
-from sessionstore.clock import Clock, utc_now
+from sessionstore.clock import Clock, as_utc, utc_now
 from sessionstore.identifiers import new_session_id
 
 MAX_STORY_CHARACTERS = 50_000
@@ -31,6 +32,7 @@ MAX_INTEGER = 2**31 - 1
 
 SECONDS_PER_HOUR = 3600
 
+UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda moment: as_utc(moment, "a time of a session"))]
 NonBlank = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
@@ -134,11 +136,11 @@ class GenerationSession(BaseModel, Generic[RequestT, SceneT]):
     progress: ProgressUpdate | None = None
     error_message: str | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
-    created_at: AwareDatetime = Field(default_factory=utc_now)
-    last_accessed: AwareDatetime = Field(default_factory=utc_now)
-    updated_at: AwareDatetime = Field(default_factory=utc_now)
-    started_at: AwareDatetime | None = None
-    finished_at: AwareDatetime | None = None
+    created_at: UtcDatetime = Field(default_factory=utc_now)
+    last_accessed: UtcDatetime = Field(default_factory=utc_now)
+    updated_at: UtcDatetime = Field(default_factory=utc_now)
+    started_at: UtcDatetime | None = None
+    finished_at: UtcDatetime | None = None
     attempt: int = 0
     version: int = 1
 
@@ -204,12 +206,12 @@ class Tombstone(BaseModel):
     scenes_done: int
     attempt: int
     error_message: str | None
-    created_at: AwareDatetime
-    started_at: AwareDatetime | None
-    finished_at: AwareDatetime | None
+    created_at: UtcDatetime
+    started_at: UtcDatetime | None
+    finished_at: UtcDatetime | None
     queue_ms: int | None
     generation_ms: int | None
-    gone_at: AwareDatetime
+    gone_at: UtcDatetime
 
 
 class Finding(BaseModel):

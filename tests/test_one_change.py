@@ -17,6 +17,10 @@ def session_id(manager: SessionManager) -> str:
     return manager.create_session({"story_text": "A lamp."})
 
 
+def hear(heard: dict[str, GenerationSession], event: str, _: str, session: GenerationSession) -> None:
+    heard[event] = session
+
+
 def change_all(session: GenerationSession) -> None:
     for name, value in CHANGES.items():
         setattr(session, name, value)
@@ -24,8 +28,12 @@ def change_all(session: GenerationSession) -> None:
 
 def test_every_callback_of_an_atomic_update_sees_the_whole_of_it(manager: SessionManager, session_id: str) -> None:
     heard: dict[str, GenerationSession] = {}
+
+    def listen(event_type: str) -> None:
+        manager.register_session_callback(event_type, lambda _, session: heard.update({event_type: session}))
+
     for each in ("scenes_set", "updated", "status_changed", "completed"):
-        manager.register_session_callback(each, lambda _, session, each=each: heard.update({each: session}))
+        listen(each)
     manager.atomic_session_update(session_id, CHANGES)
     saved = manager.get_session(session_id)
     assert saved is not None

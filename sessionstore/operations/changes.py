@@ -70,22 +70,25 @@ def encode_changes(codec: SessionCodec[Any, Any], fields: Mapping[str, Any]) -> 
 
 def apply_changes(unit: UnitOfWork, session_id: str, current: SessionState, changes: Changes) -> None:
     """Saves `changes` of a session that is there, and records and announces what they amount to."""
+    status, columns = changes.status, changes.columns
+    events: list[EventType] = []
     if changes.scenes is not None:
         unit.sessions.replace_scenes(session_id, changes.scenes)
-        unit.history.record(session_id, EventType.SCENES_SET)
-        unit.publish(session_id, EventType.SCENES_SET)
-    status = changes.status
-    columns = changes.columns
+        events.append(EventType.SCENES_SET)
+    if columns.keys() - {"error_message"} or (columns and status is None):
+        events.append(EventType.UPDATED)
     if status is not None:
         columns = _status_columns(current, status, unit.now) | columns
-    if columns:
+    if columns or changes.scenes is not None:
         unit.sessions.update(session_id, columns)
-    if changes.columns.keys() - {"error_message"} or (changes.columns and status is None):
-        unit.history.record(session_id, EventType.UPDATED)
-        unit.publish(session_id, EventType.UPDATED)
     if status is not None and status is not current.status:
-        unit.history.record(session_id, EventType.STATUS_CHANGED)
-        unit.publish(session_id, EventType.STATUS_CHANGED, *_ANNOUNCED_AS.get(status, []))
+        events.append(EventType.STATUS_CHANGED)
+    for event in events:
+        unit.history.record(session_id, event)
+    # Last, so that everybody hears of the change as a whole.
+    if status is not None and EventType.STATUS_CHANGED in events:
+        events += _ANNOUNCED_AS.get(status, [])
+    unit.publish(session_id, *events)
 
 
 def _status_columns(current: SessionState, status: GenerationStatus, now: datetime) -> dict[str, Any]:

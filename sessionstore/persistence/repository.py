@@ -300,10 +300,8 @@ class SessionRepository:
         )
         return True
 
-    def replace_scenes(self, session_id: str, given: Sequence[EncodedScene]) -> bool:
-        """Makes `given`, in this order, all the scenes there are."""
-        if not self.update(session_id, {}):
-            return False
+    def replace_scenes(self, session_id: str, given: Sequence[EncodedScene]) -> None:
+        """Makes `given`, in this order, all the scenes of a session that is there; `update` counts the change."""
         self._statements.change(DELETE_SCENES, {"id": session_id})
         self._statements.change_each(
             INSERT_SCENE,
@@ -319,7 +317,6 @@ class SessionRepository:
                 for position, scene in enumerate(given)
             ),
         )
-        return True
 
     def delete(self, session_ids: Sequence[str]) -> None:
         """Deletes sessions; their scenes go with them."""
