@@ -196,6 +196,7 @@ def test_a_new_session_is_pending_and_has_nothing_yet() -> None:
     assert (new.metadata, new.started_at, new.finished_at) == ({}, None, None)
     assert (new.attempt, new.version) == (0, 1)
     assert (datetime.now(UTC) - new.created_at) < timedelta(minutes=1)
+    assert [moment.microsecond % 1000 for moment in (new.created_at, new.last_accessed, new.updated_at)] == [0, 0, 0]
 
 
 def test_sessions_share_no_lists_and_dictionaries() -> None:
