@@ -1,12 +1,14 @@
 """What every test stands on: a database file of its own, a clock that it moves, and no settings from outside."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from sessionstore import SessionManager
 from sessionstore.settings import ENVIRONMENT_PREFIX, TEST_PREFIX
@@ -17,6 +19,13 @@ hypothesis.settings.register_profile("sessionstore", database=None, deadline=Non
 hypothesis.settings.load_profile("sessionstore")
 
 OpenManager = Callable[..., SessionManager]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Has Hypothesis keep its notes on the code, which it writes even without a database, until the end only."""
+    notes = tempfile.TemporaryDirectory(prefix="sessionstore-hypothesis-")
+    config.add_cleanup(notes.cleanup)
+    set_hypothesis_home_dir(notes.name)
 
 
 @pytest.fixture(autouse=True)

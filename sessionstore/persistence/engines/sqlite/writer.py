@@ -22,6 +22,7 @@ class Writer:
         self._file = file
         self._lock_timeout = lock_timeout
         self._held: HeldConnection | None = None
+        self._current = object()
         self.is_committed = False
         self.wal_bytes = 0
 
@@ -36,15 +37,21 @@ class Writer:
         """
         self.is_committed = False
         held = self._sound_connection()
+        mine = self._current = object()
         try:
             try:
+                if held.driver.in_transaction:
+                    # Left behind by a thread that was interrupted before it could clean up; its turn is over.
+                    held.driver.execute("ROLLBACK")
                 begin_immediate(held.driver, deadline, self._lock_timeout)
             except sqlite3.Error as error:
                 raise translated(error, str(self._file)) from error
             yield held.statements
             self._commit(held)
         except BaseException:
-            self._roll_back(held)
+            # A thread whose turn is over must not touch the transaction of the next one.
+            if self._current is mine:
+                self._roll_back(held)
             raise
 
     def in_transaction(self) -> bool:
