@@ -93,7 +93,9 @@ def _fault_in(value: Any, depth: int, only_json: bool) -> Fault | None:
     elif isinstance(value, int | float):
         fault = _fault_of_number(value)
     elif not isinstance(value, Mapping | list | tuple):
-        if only_json:
+        if hasattr(value, "get_secret_value"):
+            fault = "", "hides its value, and only stars would be stored; use a plain type"
+        elif only_json:
             fault = "", f"is a {type(value).__name__}, which is no JSON; convert it first"
     elif depth == 0:
         fault = "", f"is nested deeper than {MAX_DEPTH} levels"

