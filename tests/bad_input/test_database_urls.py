@@ -84,7 +84,8 @@ def test_a_path_longer_than_the_file_system_takes_is_refused_without_end(charact
 
 
 @pytest.mark.parametrize(
-    "name", ["with space.db", "100%.db", "a#b.db", "Bühne \N{BRIDGE AT NIGHT}.db", "a;b&c=d.db", "'quoted\".db"]
+    "name",
+    ["with space.db", "100%.db", "%20.db", "a#b.db", "Bühne \N{BRIDGE AT NIGHT}.db", "a;b&c=d.db", "'quoted\".db"],
 )
 def test_a_path_with_unusual_characters_is_taken_as_it_is(name: str, tmp_path: Path) -> None:
     with SessionManager(database_url=f"sqlite:///{tmp_path / name}") as manager:
@@ -92,3 +93,8 @@ def test_a_path_with_unusual_characters_is_taken_as_it_is(name: str, tmp_path: P
     with SessionManager(database_url=f"sqlite:///{name}", auto_migrate=False) as manager:
         assert manager.get_session(session_id) is not None
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_manager_says_which_file_it_is_on(tmp_path: Path) -> None:
+    with SessionManager(database_url="sqlite:///sessions.db") as manager:
+        assert repr(manager) == f"<SessionManager on {tmp_path / 'sessions.db'}>"

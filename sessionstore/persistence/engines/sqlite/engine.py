@@ -67,6 +67,9 @@ class SqliteEngine(Engine):
             self._guard = FileGuard(self._file.path, self._file.identity)
             self._checkpoints = Checkpointer(self._connect())
 
+    def __str__(self) -> str:
+        return str(self._file)
+
     def _run_write(self, work: Work[T]) -> Outcome[T]:
         turn = self._queue.submit(work, self._lead)
         if turn.error is not None:
