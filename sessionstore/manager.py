@@ -250,7 +250,7 @@ class SessionManager(Generic[RequestT, SceneT]):
 
         Callbacks come after the commit. On SQLite it holds up every other writer meanwhile.
         """
-        return locking.transaction(self._store)
+        return self._store.engine.transaction()
 
     # Retention
 

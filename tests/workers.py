@@ -251,7 +251,7 @@ def _fork_while_another_holds_the_lock(manager: SessionManager, use_own: Callabl
     in_child(use_own)
     let_go.set()
     thread.join()
-    assert engine_of(manager)._queue._leader is None
+    assert engine_of(manager)._queue._is_free()
 
 
 if __name__ == "__main__":

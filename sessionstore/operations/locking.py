@@ -1,8 +1,7 @@
 """Reading, changing and saving a session as one step that nobody gets in between."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -28,8 +27,7 @@ def with_session_lock(store: Store, session_id: str, operation: Operation[T]) ->
     """Runs `operation` on the session and saves what it changed."""
     checked_identifier(session_id, "session_id")
     _require_callable(operation)
-    with store.engine.transaction() as unit:
-        return _operate(unit, session_id, operation)
+    return store.engine.write_alone(lambda unit: _operate(unit, session_id, operation))
 
 
 def update_atomically(store: Store, session_id: str, updates: Mapping[str, Any]) -> bool:
@@ -60,24 +58,20 @@ def update_in_bulk(store: Store, session_ids: Iterable[str], operation: Operatio
         raise TypeError(f"session_ids must be a list of ids, not {type(session_ids).__name__}")
     wanted = [checked_identifier(session_id, "session_ids") for session_id in session_ids]
     _require_callable(operation)
-    succeeded = 0
-    with store.engine.transaction() as unit:
-        for session_id in wanted:
-            try:
-                with unit.savepoint():
-                    _operate(unit, session_id, operation)
-            except Exception:
-                logger.exception("bulk update left a session as it was", extra={"session_id": session_id})
-            else:
-                succeeded += 1
-    return succeeded
+
+    def work(unit: UnitOfWork) -> int:
+        return sum(_succeeds(unit, session_id, operation) for session_id in wanted)
+
+    return store.engine.write_alone(work)
 
 
-@contextmanager
-def transaction(store: Store) -> Iterator[None]:
-    """Whatever the thread does inside commits together or not at all."""
-    with store.engine.transaction():
-        yield
+def _succeeds(unit: UnitOfWork, session_id: str, operation: Operation[object]) -> bool:
+    try:
+        unit.nest(lambda unit: _operate(unit, session_id, operation))
+    except Exception:
+        logger.exception("bulk update left a session as it was", extra={"session_id": session_id})
+        return False
+    return True
 
 
 def _operate(unit: UnitOfWork, session_id: str, operation: Operation[T]) -> T:
@@ -121,7 +115,7 @@ def _written(session: GenerationSession[Any, Any]) -> dict[str, Any]:
 def _text_or_none(value: Any) -> bytes | None:
     try:
         if isinstance(value, BaseModel):
-            return value.model_dump_json(warnings=False).encode()
+            return value.model_dump_json(round_trip=True, warnings=False).encode()
         if isinstance(value, list):
             return b",".join(_text_or_none(element) or b"?" for element in value) + b"]"
         return to_json(value, inf_nan_mode="constants")

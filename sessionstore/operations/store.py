@@ -48,13 +48,11 @@ class Store:
 
     def register_callback(self, event_type: str, callback: SessionCallback) -> None:
         """As `CallbackRegistry.register`; refused once the store is closed."""
-        with self.engine.gate:
-            self.callbacks.register(event_type, callback)
+        self.engine.gate.run(lambda _, wanted: self.callbacks.register(event_type, wanted), callback)
 
     def unregister_callback(self, event_type: str, callback: SessionCallback) -> bool:
         """As `CallbackRegistry.unregister`; refused once the store is closed."""
-        with self.engine.gate:
-            return self.callbacks.unregister(event_type, callback)
+        return self.engine.gate.run(lambda _, wanted: self.callbacks.unregister(event_type, wanted), callback)
 
     def close(self, timeout: float) -> bool:
         """Lets running calls finish and closes; False when they took over `timeout` seconds. Sessions stay."""

@@ -1,16 +1,18 @@
 """The unit of work: what one transaction is made of."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
+from sessionstore.errors import DatabaseUnavailableError
 from sessionstore.events import CallbackRegistry, EventType, SessionEvent
 from sessionstore.persistence.codec import SessionCodec
 from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.history import HistoryRepository
 from sessionstore.persistence.repository import SessionRepository
 from sessionstore.persistence.statistics import StatisticsRepository
+
+T = TypeVar("T")
 
 
 class UnitOfWork:
@@ -30,11 +32,22 @@ class UnitOfWork:
         self.now = now
         self.codec = codec
         self.sessions = SessionRepository(statements, codec, now)
-        self.history = HistoryRepository(statements, now)
-        self.statistics = StatisticsRepository(statements, now)
         self.events: list[SessionEvent] = []
+        # Set by the engine at the end of the transaction: a block that is cleaned up late must not touch the next one.
+        self.is_over = False
+        self._savepoints = 0
         self._statements = statements
         self._callbacks = callbacks
+
+    @property
+    def history(self) -> HistoryRepository:
+        """What is kept of changes, and of sessions that are gone."""
+        return HistoryRepository(self._statements, self.now)
+
+    @property
+    def statistics(self) -> StatisticsRepository:
+        """Counts and ages."""
+        return StatisticsRepository(self._statements, self.now)
 
     def wants(self, event_type: EventType) -> bool:
         """Whether anybody listens to it: snapshots that nobody looks at are not loaded."""
@@ -42,23 +55,49 @@ class UnitOfWork:
 
     def publish(self, session_id: str, *event_types: EventType) -> None:
         """Has callbacks of these types called after the commit, with the session as it stands in the unit now."""
-        wanted = [each for each in event_types if self.wants(each)]
+        if not self._callbacks.has_any():
+            return
+        wanted = [each for each in event_types if self._callbacks.wants(each)]
         session = self.sessions.get(session_id) if wanted else None
         if session is not None:
             self.events.extend(SessionEvent(each, session_id, session) for each in wanted)
 
-    @contextmanager
-    def savepoint(self) -> Iterator[None]:
-        """What happens inside, events too, is kept whole or not at all; the rest of the unit stays."""
-        published = len(self.events)
-        self._statements.run("SAVEPOINT inner_unit")
+    def nest(self, work: "Callable[[UnitOfWork], T]") -> T:
+        """Runs `work` in a savepoint: what it does, events too, is kept whole or not at all."""
+        name, published = self._name_savepoint(), len(self.events)
         try:
-            yield
+            self._statements.run(f"SAVEPOINT {name}")
+            result = work(self)
+            self._statements.run(f"RELEASE {name}")
         except BaseException:
-            del self.events[published:]
-            # When the whole transaction is gone, so is the savepoint.
-            if self._statements.is_in_transaction():
-                self._statements.run("ROLLBACK TO inner_unit")
-                self._statements.run("RELEASE inner_unit")
+            self._undo(name, published)
             raise
-        self._statements.run("RELEASE inner_unit")
+        return result
+
+    def savepoint(self) -> Generator[None, None, None]:
+        """As `nest`, around one `yield`."""
+        name, published = self._name_savepoint(), len(self.events)
+        try:
+            self._statements.run(f"SAVEPOINT {name}")
+            yield
+            self._statements.run(f"RELEASE {name}")
+        except BaseException:
+            self._undo(name, published)
+            raise
+
+    def _name_savepoint(self) -> str:
+        """One that its transaction has once only, so that undoing one that never began hits no other."""
+        self._savepoints += 1
+        return f"inner_{self._savepoints}"
+
+    def _undo(self, name: str, published: int) -> None:
+        del self.events[published:]
+        # When the whole transaction is gone, so is the savepoint.
+        if self.is_over or not self._statements.is_in_transaction():
+            return
+        try:
+            self._statements.run(f"ROLLBACK TO {name}")
+            self._statements.run(f"RELEASE {name}")
+        except DatabaseUnavailableError:
+            # What cannot be undone in part is undone as a whole; whoever goes on in the transaction is told so.
+            self._statements.run("ROLLBACK")

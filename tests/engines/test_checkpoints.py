@@ -109,7 +109,7 @@ def test_a_checkpoint_that_finds_another_process_writing_waits_for_the_next_occa
         engine = engine_of(manager)
         with closing(REAL_CONNECT(database, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            engine._checkpoints.run(engine._writer.driver, 0)
+            engine._checkpoints.run(engine._writer.driver)
             assert watched.could_commit_beside == []
         for number in range(150):
             assert manager.add_scene_to_session(session_id, scene(number % 10))

@@ -50,7 +50,7 @@ def test_an_interruption_while_sqlite_runs_a_query_in_a_lock_frees_the_lock(data
         if is_joined:
             engine_of(manager).write(query)
         else:
-            unit = engine_of(manager)._outer_unit()
+            unit = engine_of(manager).gate.place.unit
             assert unit is not None
             query(unit)
 
@@ -97,7 +97,7 @@ def test_a_thread_that_is_interrupted_while_it_waits_leaves_the_queue(database: 
         assert stays.finish()
         assert isinstance(gone.join().error, Interruption)
         assert manager.add_scene_to_session("a", scene(3))
-        assert not engine_of(manager).gate._depth_of_thread
+        assert not any(place.is_inside for place in engine_of(manager).gate._places)
 
 
 def test_an_interruption_inside_with_session_lock_saves_nothing_and_frees_the_lock(database: Path) -> None:

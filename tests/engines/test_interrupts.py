@@ -42,12 +42,7 @@ def write_that_checkpoints(manager: SessionManager) -> None:
     manager.update_session_progress("a", 1, 2, "half")
 
 
-# A single interruption at the wrong bytecode of a hand-over can still leave a turn, a transaction or a count behind.
-NOT_YET = pytest.mark.xfail(reason="some hand-overs can still be interrupted between two bytecodes", run=False)
-OPERATIONS = [
-    pytest.param(operation, marks=NOT_YET)
-    for operation in (lone_write, locked_change, joined_transaction, read, write_that_checkpoints)
-]
+OPERATIONS = [lone_write, locked_change, joined_transaction, read, write_that_checkpoints]
 
 
 def interrupted_call(interruption: InterruptAt, call: Callable[[], object], is_kept: bool) -> object:
@@ -124,6 +119,12 @@ def interrupt_from(
             found = trouble_after(manager)
             if not is_interruption(raised) and not unraisable:
                 found.append(f"the caller got {raised!r}"[:120])
+            if found and is_kept and " __exit__" in interruption.where:
+                # A `with` statement calls a method of ours to end its block. Interrupted at its very first step, the
+                # method is in the exception's frames, and the block ends with the exception.
+                raised = None
+                gc.collect()
+                found = trouble_after(manager)
             unraisable.clear()
             point += 1
         del raised
@@ -132,7 +133,6 @@ def interrupt_from(
     return [f"{interruption.where}: {each}" for each in found], point
 
 
-@NOT_YET
 def test_an_interruption_of_a_leader_at_any_point_costs_no_follower_its_write_and_applies_none_twice(
     database: Path,
 ) -> None:

@@ -2,7 +2,9 @@
 
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -23,11 +25,35 @@ class Record:
         self.groups.append([turn.work for turn in group])
         self.leaders.append(threading.get_ident())
         for turn in group:
-            turn.answer(turn.work)
+            turn.give(turn.work)
 
 
-def submit(queue: WriteQueue, work: str, lead: Record) -> str:
-    return str(queue.submit(work, lead).outcome)
+def take_turn(queue: WriteQueue, turn: Turn, lead: Callable[[list[Turn]], None]) -> Any:
+    """As a store does: leads the group that is there, or is led; the turn's answer."""
+    turn.is_here = True
+    group = [turn]
+    try:
+        queue.enter(turn)
+        if turn.answer is None:
+            if not turn.is_alone:
+                queue.gather(group)
+            try:
+                lead(group)
+            finally:
+                queue.put_back(group[1:])
+    finally:
+        turn.is_here = False
+        queue.leave(turn)
+    return turn.answer
+
+
+def submit(queue: WriteQueue, work: str, lead: Callable[[list[Turn]], None]) -> Any:
+    return take_turn(queue, Turn(work, time.monotonic() + queue.lock_timeout), lead)
+
+
+def write_alone(queue: WriteQueue, work: Callable[[], object]) -> None:
+    turn = Turn(None, time.monotonic() + queue.lock_timeout, is_alone=True)
+    take_turn(queue, turn, lambda group: group[0].give(work() or "done"))
 
 
 class Alone:
@@ -40,9 +66,11 @@ class Alone:
         self.caller = Caller(self._run)
 
     def _run(self) -> None:
-        with self._queue.alone():
-            self.has_it.set()
-            self.leave.wait(PATIENCE_SECONDS)
+        write_alone(self._queue, self._hold)
+
+    def _hold(self) -> None:
+        self.has_it.set()
+        self.leave.wait(PATIENCE_SECONDS)
 
 
 def queued(queue: WriteQueue, work: str, lead: Record) -> Caller:
@@ -63,7 +91,7 @@ def occupied(queue: WriteQueue) -> Alone:
 
 
 def assert_free(queue: WriteQueue) -> None:
-    assert (queue._leader, list(queue._waiting)) == (None, [])
+    assert (queue._owner, list(queue._waiting)) == (None, [])
     assert Caller(lambda: submit(queue, "next", Record())).finish() == "next"
 
 
@@ -138,7 +166,7 @@ def test_a_follower_whose_work_is_in_hand_waits_past_its_deadline_for_the_answer
         lead(group)
 
     alone = occupied(queue)
-    leader = Caller(lambda: queue.submit("leader", slow).outcome)
+    leader = Caller(lambda: submit(queue, "leader", slow))
     wait_until(lambda: len(queue._waiting) == 1)
     queue.lock_timeout = 0.2
     follower = queued(queue, "follower", lead)
@@ -157,11 +185,11 @@ def test_when_a_leader_fails_those_it_did_not_answer_are_led_by_the_next_in_thei
 
     def fail_after_one_answer(group: list[Turn]) -> None:
         assert [turn.work for turn in group] == ["bad", "a", "b", "c"]
-        group[1].answer("answered")
+        group[1].give("answered")
         raise ValueError("bad")
 
     alone = occupied(queue)
-    bad = Caller(lambda: queue.submit("bad", fail_after_one_answer))
+    bad = Caller(lambda: submit(queue, "bad", fail_after_one_answer))
     wait_until(lambda: len(queue._waiting) == 1)
     callers = [queued(queue, name, lead) for name in "abc"]
     alone.leave.set()
@@ -176,15 +204,15 @@ def test_each_gets_its_own_error() -> None:
 
     def refuse(group: list[Turn]) -> None:
         for turn in group:
-            turn.answer(ValueError(turn.work))
+            turn.give(ValueError(turn.work))
 
     alone = occupied(queue)
     callers = []
     for number, name in enumerate("abc", 1):
-        callers.append(Caller(partial(queue.submit, name, refuse)))
+        callers.append(Caller(partial(submit, queue, name, refuse)))
         wait_until(partial(has_waiting, queue, number))
     alone.leave.set()
-    errors = [caller.finish().error for caller in callers]
+    errors = [caller.finish() for caller in callers]
     assert [str(error) for error in errors] == ["a", "b", "c"]
 
 
@@ -195,15 +223,14 @@ def test_under_a_storm_everybody_is_answered_once_and_the_queue_is_left_empty() 
     def lead(group: list[Turn]) -> None:
         for turn in group:
             done.append(turn.work)
-            turn.answer(turn.work)
+            turn.give(turn.work)
 
     def work(name: str) -> None:
         for number in range(100):
             if number % 10 == 0:
-                with queue.alone():
-                    done.append(f"{name}-{number}")
+                write_alone(queue, partial(done.append, f"{name}-{number}"))
             else:
-                assert queue.submit(f"{name}-{number}", lead).outcome == f"{name}-{number}"
+                assert submit(queue, f"{name}-{number}", lead) == f"{name}-{number}"
 
     callers = [Caller(partial(work, name)) for name in "abcdefgh"]
     for caller in callers:
@@ -222,3 +249,65 @@ def test_a_timeout_that_amounts_to_for_ever_can_be_waited_with() -> None:
     wait_until(lambda: queue._waiting or caller.is_done())
     alone.leave.set()
     assert caller.finish() == "a"
+
+
+def abandon(queue: WriteQueue, turn: Turn) -> None:
+    """What an interruption at the worst moment leaves of a thread that writes: its mark is off, nobody was told."""
+    turn.is_here = True
+    queue.enter(turn)
+    turn.is_here = False
+
+
+def test_a_turn_that_an_interrupted_thread_left_behind_is_taken_over_by_who_comes() -> None:
+    queue, lead = WriteQueue(1), Record()
+    abandon(queue, Turn("gone", time.monotonic() + 1))
+    assert submit(queue, "next", lead) == "next"
+    assert_free(queue)
+
+
+def test_a_turn_that_an_interrupted_thread_left_behind_is_taken_over_by_who_waits() -> None:
+    queue, lead = WriteQueue(30), Record()
+    gone = Turn("gone", time.monotonic() + 30)
+    gone.is_here = True
+    queue.enter(gone)
+    callers = [queued(queue, name, lead) for name in "abc"]
+    gone.is_here = False
+    assert [caller.finish() for caller in callers] == ["a", "b", "c"]
+    assert_free(queue)
+
+
+def test_who_was_in_the_hands_of_an_interrupted_leader_takes_the_turn_over() -> None:
+    queue, lead = WriteQueue(30), Record()
+    gone = Turn("gone", time.monotonic() + 30)
+    gone.is_here = True
+    queue.enter(gone)
+    follower = queued(queue, "follower", lead)
+    queue.gather([gone])
+    assert has_waiting(queue, 0)
+    gone.is_here = False
+    assert follower.finish() == "follower"
+    assert_free(queue)
+
+
+def test_a_leader_that_awaits_company_goes_on_as_soon_as_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_module, "COMPANY_SECONDS", PATIENCE_SECONDS)
+    queue, lead = WriteQueue(30), Record()
+    leader = Turn("leader", time.monotonic() + 30)
+    leader.is_here = True
+    queue.enter(leader)
+    waiting = Caller(lambda: queue.await_company(leader, 2))
+    first = queued(queue, "a", lead)
+    assert not waiting.is_done()
+    second = queued(queue, "b", lead)
+    waiting.finish()
+    leader.is_here = False
+    queue.leave(leader)
+    assert [first.finish(), second.finish()] == ["a", "b"]
+
+
+def test_company_that_does_not_come_is_awaited_for_a_moment_only() -> None:
+    queue = WriteQueue(30)
+    leader = Turn("leader", time.monotonic() + 30)
+    leader.is_here = True
+    queue.enter(leader)
+    Caller(lambda: queue.await_company(leader, 1)).finish()

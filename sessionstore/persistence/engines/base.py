@@ -3,17 +3,17 @@
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Generator
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from sessionstore.clock import Clock, as_utc
+from sessionstore.clock import Clock, as_utc, utc_now
 from sessionstore.errors import SessionManagerError
 from sessionstore.events import CallbackRegistry, SessionEvent
 from sessionstore.models import Finding
 from sessionstore.persistence.codec import SessionCodec
-from sessionstore.persistence.engines.gate import Gate
+from sessionstore.persistence.engines.gate import Gate, Place
 from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.unit import UnitOfWork
 
@@ -24,8 +24,8 @@ Work = Callable[[UnitOfWork], T]
 class Engine(ABC):
     """Runs units of work against one database. Every method may be called from any thread.
 
-    Inside `transaction()`, whatever else the same thread asks for joins it. Events are published on the
-    calling thread once the outermost transaction is committed.
+    Inside `write_alone` and `transaction`, whatever else the same thread asks for joins it. Events are published
+    on the calling thread once the outermost transaction is committed.
     """
 
     def __init__(self, *, clock: Clock, codec: SessionCodec[Any, Any], callbacks: CallbackRegistry) -> None:
@@ -33,7 +33,6 @@ class Engine(ABC):
         self._clock = clock
         self._codec = codec
         self._callbacks = callbacks
-        self._joined = threading.local()
         self._closing = threading.RLock()
         self._is_closed = False
 
@@ -47,42 +46,26 @@ class Engine(ABC):
             DatabaseUnavailableError: when the database failed; `in_doubt` when it failed in the commit.
             ManagerClosedError: after `close`.
         """
-        with self.gate:
-            outer = self._outer_unit()
-            if outer is not None:
-                with outer.savepoint():
-                    return work(outer)
-            outcome = self._run_write(work)
-            self._callbacks.dispatch(outcome.events)
-            return outcome.result
+        return self.gate.run(self._write, work)
+
+    def write_alone(self, work: Work[T]) -> T:
+        """Runs `work` once, on this thread, in a transaction of its own, which calls inside it join.
+
+        For work that calls somebody else's code. Raises as `write` does.
+        """
+        return self.gate.run(self._write_alone, work)
 
     def read(self, work: Work[T]) -> T:
         """Runs `work` over one snapshot. Waits for no writer. Raises as `write` does."""
-        with self.gate:
-            outer = self._outer_unit()
-            return work(outer) if outer is not None else self._run_read(work)
+        return self.gate.run(self._read, work)
 
-    @contextmanager
-    def transaction(self) -> Iterator[UnitOfWork]:
-        """A write transaction on the calling thread, held until the block ends; a joined one if inside another.
+    def transaction(self) -> "Block":
+        """For a `with` statement: a transaction of this thread until the block ends, or a part of the one it is in.
 
-        Raises as `write` does.
+        Raises as `write` does, when the block begins or ends.
         """
-        with self.gate:
-            outer = self._outer_unit()
-            if outer is not None:
-                with outer.savepoint():
-                    yield outer
-                return
-            events: list[SessionEvent] = []
-            with self._hold() as unit:
-                self._joined.unit = unit
-                try:
-                    yield unit
-                finally:
-                    self._joined.unit = None
-                events = unit.events
-            self._callbacks.dispatch(events)
+        place = self.gate.place
+        return Block(self._transaction(place) if place.unit is None else place.unit.savepoint())
 
     def close(self, timeout: float, last_write: Callable[[], object]) -> bool:
         """Refuses new work, lets running work finish, runs `last_write`, and closes. Idempotent.
@@ -100,35 +83,76 @@ class Engine(ABC):
         self._limit_wait(max(0.0, deadline - time.monotonic()))
         with self._closing:
             if not self._is_closed:
-                with self.gate.opened_for_closer():
-                    last_write()
-                    self._close_connections()
+                self.gate.run_while_shut(last_write)
+                self._close_connections()
                 self._is_closed = True
         return True
 
     def refuse_inside_transaction(self) -> None:
         """Raises SessionManagerError when the calling thread has a transaction open: closing would wait for it."""
-        if self._outer_unit() is not None:
+        if self.gate.place.unit is not None:
             raise SessionManagerError("shutdown() was called inside a transaction of the same thread; end that first")
 
-    def _outer_unit(self) -> UnitOfWork | None:
-        return getattr(self._joined, "unit", None)
+    def _write(self, place: Place, work: Work[T]) -> T:
+        if place.unit is not None:
+            return place.unit.nest(work)
+        return self._published(self._run_write(work))
+
+    def _write_alone(self, place: Place, work: Work[T]) -> T:
+        if place.unit is not None:
+            return place.unit.nest(work)
+
+        def joined(unit: UnitOfWork) -> T:
+            place.unit = unit
+            try:
+                return work(unit)
+            finally:
+                place.unit = None
+                unit.is_over = True
+
+        return self._published(self._run_write_alone(joined))
+
+    def _read(self, place: Place, work: Work[T]) -> T:
+        return self._run_read(work) if place.unit is None else work(place.unit)
+
+    def _transaction(self, place: Place) -> Generator[None, None, None]:
+        was_inside, place.is_inside = place.is_inside, True
+        try:
+            if not was_inside:
+                self.gate.require_open()
+            self._callbacks.dispatch((yield from self._hold(place)))
+        finally:
+            place.is_inside = was_inside
+
+    def _published(self, outcome: "Outcome[T]") -> T:
+        if outcome.events:
+            self._callbacks.dispatch(outcome.events)
+        return outcome.result
 
     def _unit(self, statements: Executor) -> UnitOfWork:
-        now = as_utc(self._clock(), "what the clock returned")
+        now = self._clock()
+        if self._clock is not utc_now:
+            now = as_utc(now, "what the clock returned")
         return UnitOfWork(statements, now, self._codec, self._callbacks)
 
     @abstractmethod
     def _run_write(self, work: Work[T]) -> "Outcome[T]":
-        """Runs and commits `work`, possibly together with others'."""
+        """Runs and commits `work`, possibly together with others' and on another thread."""
+
+    @abstractmethod
+    def _run_write_alone(self, work: Work[T]) -> "Outcome[T]":
+        """Runs `work` once, on the calling thread, and commits nothing else with it."""
 
     @abstractmethod
     def _run_read(self, work: Work[T]) -> T:
         """Runs `work` over a snapshot."""
 
     @abstractmethod
-    def _hold(self) -> AbstractContextManager[UnitOfWork]:
-        """A transaction of the calling thread alone: committed at the end, rolled back by an exception."""
+    def _hold(self, place: Place) -> Generator[None, None, list[SessionEvent]]:
+        """A transaction of the calling thread around one `yield`, its unit in `place` meanwhile; returns the events.
+
+        Committed when the generator goes on, rolled back when something is thrown into it.
+        """
 
     @abstractmethod
     def _limit_wait(self, seconds: float) -> None:
@@ -163,3 +187,34 @@ class Outcome(Generic[T]):
     def __init__(self, result: T, events: list[SessionEvent]) -> None:
         self.result = result
         self.events = events
+
+
+class Block:
+    """A generator with one `yield` as a `with` block.
+
+    As contextlib's, but an interruption that arrives when the block has just begun ends it, and one that arrives
+    when it is about to end does so as soon as nobody holds the exception any more.
+    """
+
+    def __init__(self, steps: Generator[None, None, None]) -> None:
+        self._steps = steps
+
+    def __enter__(self) -> None:
+        try:
+            next(self._steps)
+        except BaseException:
+            self._steps.close()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            next(self._steps, None)
+            return
+        try:
+            self._steps.throw(error)
+        except BaseException as raised:
+            # A generator cannot let a StopIteration through; the block's own exception goes on by itself.
+            if raised is not error and raised.__cause__ is not error:
+                raise

@@ -1,57 +1,97 @@
-"""The way in: counts the calls that are inside, so that closing can refuse new ones and wait for these."""
+"""The way in: knows which threads are inside, so that closing can refuse new calls and wait for these.
+
+Interruptions (a signal handler, an asynchronous exception) arrive where a Python function is entered, where a C
+function has returned, and where a loop jumps back; never between two plain assignments. So what must not be
+left half done is an attribute set right before `try` and reset first in `finally`.
+"""
 
 import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import TracebackType
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+from weakref import WeakSet
 
 from sessionstore.errors import DatabaseUnavailableError, ManagerClosedError
+from sessionstore.persistence.unit import UnitOfWork
+
+A = TypeVar("A")
+T = TypeVar("T")
 
 # How often a closing store looks whether the last call has left; nobody else waits for it.
 LEAVING_POLL_SECONDS = 0.005
 
 
+class Place:
+    """One thread in one store: whether it is inside a call, and the open unit of work that its calls join."""
+
+    __slots__ = ("__weakref__", "is_inside", "unit")
+
+    def __init__(self) -> None:
+        self.is_inside = False
+        self.unit: UnitOfWork | None = None
+
+
+class _PlaceOfThread(threading.local):
+    def __init__(self, places: "WeakSet[Place]") -> None:
+        self.place = Place()
+        places.add(self.place)
+
+
 class Gate:
-    """A context manager around every call. A thread that is inside may enter again, even while it is shut.
+    """Every call goes through `run`. A thread that is inside may enter again, even while the gate is shut.
 
     So a running transaction, and callbacks of a committed one, can finish what they began. Entering takes no
-    lock: a thread writes only its own entry, then looks whether the gate was shut; the closer shuts first,
-    then looks at the entries.
+    lock: a thread marks its own place, then looks whether the gate was shut; the closer shuts first, then looks
+    at the places.
     """
 
     def __init__(self) -> None:
-        self._depth_of_thread: dict[int, int] = {}
+        self._places: WeakSet[Place] = WeakSet()
+        self._of_thread = _PlaceOfThread(self._places)
         self._shut = False
         self._process = os.getpid()
 
-    def __enter__(self) -> None:
-        self._require_own_process()
-        thread = threading.get_ident()
-        depth = self._depth_of_thread.get(thread, 0)
-        self._depth_of_thread[thread] = depth + 1
-        if self._shut and not depth:
-            del self._depth_of_thread[thread]
-            raise ManagerClosedError("this manager was shut down; its sessions are safe, open a new SessionManager")
+    @property
+    def place(self) -> Place:
+        """The calling thread's."""
+        return self._of_thread.place
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        thread = threading.get_ident()
-        depth = self._depth_of_thread.pop(thread)
-        if depth > 1:
-            self._depth_of_thread[thread] = depth - 1
+    def run(self, call: Callable[[Place, A], T], argument: A) -> T:
+        """The result of `call`, which gets the place of its thread first.
 
-    @contextmanager
-    def opened_for_closer(self) -> Iterator[None]:
-        """Lets the calling thread in although the gate is shut."""
-        thread = threading.get_ident()
-        self._depth_of_thread[thread] = self._depth_of_thread.get(thread, 0) + 1
+        Raises:
+            ManagerClosedError: when the gate is shut, and the thread is not inside already.
+            DatabaseUnavailableError: in a forked child.
+        """
+        place = self._of_thread.place
+        if place.is_inside:
+            return call(place, argument)
+        place.is_inside = True
         try:
-            yield
+            if self._shut or os.getpid() != self._process:
+                self._refuse()
+            return call(place, argument)
         finally:
-            self.__exit__(None, None, None)
+            place.is_inside = False
+
+    def require_open(self) -> None:
+        """To be asked once the place is marked. Raises as `run` does."""
+        if self._shut or os.getpid() != self._process:
+            self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        self._require_own_process()
+        raise ManagerClosedError("this manager was shut down; its sessions are safe, open a new SessionManager")
+
+    def run_while_shut(self, call: Callable[[], object]) -> None:
+        """For the closer: lets this thread in although the gate is shut."""
+        place = self.place
+        was_inside, place.is_inside = place.is_inside, True
+        try:
+            call()
+        finally:
+            place.is_inside = was_inside
 
     def shut(self, timeout: float) -> bool:
         """Lets nobody new in, and waits until everybody is out; False when `timeout` seconds passed first.
@@ -61,8 +101,7 @@ class Gate:
         self._require_own_process()
         self._shut = True
         deadline = time.monotonic() + timeout
-        own = {threading.get_ident()}
-        while set(self._depth_of_thread) - own:
+        while any(place.is_inside and place is not self.place for place in set(self._places)):
             if time.monotonic() >= deadline:
                 return False
             time.sleep(LEAVING_POLL_SECONDS)

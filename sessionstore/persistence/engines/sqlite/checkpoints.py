@@ -28,17 +28,18 @@ class Checkpointer:
         """`connection` is the checkpointer's own."""
         self._connection = connection
         self._commits = 0
-        self._wal_bytes = 0
+        self._wal_bytes = self._begun_at_bytes = 0
 
     def is_due(self, wal_bytes: int) -> bool:
         """To be asked after each commit, with the size of the WAL file."""
         self._commits += 1
-        return self._commits >= COMMITS_BETWEEN_CHECKPOINTS or wal_bytes - self._wal_bytes >= WAL_GROWTH_BYTES
+        self._wal_bytes = wal_bytes
+        return self._commits >= COMMITS_BETWEEN_CHECKPOINTS or wal_bytes - self._begun_at_bytes >= WAL_GROWTH_BYTES
 
-    def run(self, writer: sqlite3.Connection, wal_bytes: int) -> None:
+    def run(self, writer: sqlite3.Connection) -> None:
         """One passive checkpoint; `writer` must be idle. A failure is logged: no acknowledged write depends on it."""
         self._commits = 0
-        self._wal_bytes = wal_bytes
+        self._begun_at_bytes = self._wal_bytes
         try:
             try:
                 begin_immediate(writer, time.monotonic(), lock_timeout=0)

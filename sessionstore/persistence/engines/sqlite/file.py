@@ -45,7 +45,8 @@ class DatabaseFile:
             self.path = self._given.resolve()
         except (OSError, RuntimeError) as error:
             raise self._unusable("it cannot be reached; check the path and the links in it") from error
-        self._wal = f"{self.path}-wal"
+        # As text, for it is asked for after each commit: a Path is turned into text each time.
+        self._main, self._wal = str(self._given), f"{self.path}-wal"
         self._identity: tuple[int, int] | None = None
         self._wal_identity: tuple[int, int] | None = None
 
@@ -126,7 +127,7 @@ class DatabaseFile:
             DatabaseUnavailableError: when they are not.
         """
         try:
-            main, wal = os.stat(self._given), os.stat(self._wal)
+            main, wal = os.stat(self._main), os.stat(self._wal)
             is_same = (
                 (main.st_dev, main.st_ino) == self._identity
                 and (wal.st_dev, wal.st_ino) == self._wal_identity

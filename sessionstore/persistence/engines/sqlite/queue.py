@@ -1,193 +1,176 @@
 """Who writes next. Writers of one process do not fight for SQLite's lock: they queue, and share commits.
 
 A thread that finds nobody writing leads at once, without changing thread: a hand-off costs 27 to 55 µs, as
-much as the write. One that finds a leader queues; the next leader takes everybody who queued in the meantime
-into its transaction. First come, first served, so nobody starves: SQLite's own back-off lets a write among
-eight threads wait a second, the queue some milliseconds.
+much as the write. One that finds a leader queues; the leader takes everybody who queued in the meantime into its
+transaction. First come, first served, so nobody starves: SQLite's own back-off lets a write among eight threads
+wait a second, the queue some milliseconds.
+
+A thread may be interrupted anywhere in here and never come to pass its turn on. So a turn is only worth
+something while its thread `is_here`, which ends by a plain assignment that nothing can prevent; and who waits
+looks now and then whether the turn before it has been left behind.
 """
 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from enum import Enum, auto
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from sessionstore.persistence.engines.sqlite.errors import lock_timeout_error
 
 # Enough for every thread of a busy process; small enough that the first in the group does not wait long.
 MAX_GROUP = 64
-
-
-class _State(Enum):
-    QUEUED = auto()
-    TAKEN = auto()
-    LEADING = auto()
-    ANSWERED = auto()
-    LEFT = auto()
+# Threads that have just been answered together come back soon. To begin before they are there would not only commit
+# more often: it would make them and the leader take the interpreter from each other with every statement.
+COMPANY_SECONDS = 0.002
+# How long a turn that an interrupted thread left behind is not noticed, at most.
+LOOK_AGAIN_SECONDS = 0.05
 
 
 class Turn:
-    """One thread's place in the queue; `work` is None for a thread that wants to write by itself.
+    """One thread's place in the queue, and what it gets: `answer` is an `Outcome` or the error to raise.
 
-    `deadline`, in monotonic seconds, holds for the whole wait: in the queue, and for other processes.
+    `is_alone`: the work runs on this very thread, and in a transaction of its own. `deadline`, in monotonic
+    seconds, holds for the whole wait: in the queue, and for other processes.
     """
 
-    __slots__ = ("_wake", "deadline", "error", "outcome", "state", "work")
+    __slots__ = ("_wake", "answer", "deadline", "is_alone", "is_here", "is_taken", "work")
 
-    def __init__(self, work: Any, deadline: float) -> None:
+    def __init__(self, work: Any, deadline: float, is_alone: bool = False) -> None:
         self.work = work
         self.deadline = deadline
-        self.state = _State.QUEUED
-        self.outcome: Any = None
-        self.error: Exception | None = None
+        self.is_alone = is_alone
+        self.is_here = False
+        self.is_taken = False
+        self.answer: Any = None
         self._wake: threading.Lock | None = None
 
-    def answer(self, outcome: Any) -> None:
-        """What the caller gets: a result, or an exception to be raised in its thread."""
-        if isinstance(outcome, Exception):
-            self.error = outcome
-        else:
-            self.outcome = outcome
-
-    def is_answered(self) -> bool:
-        return self.outcome is not None or self.error is not None
+    def give(self, answer: Any) -> None:
+        """Answers and wakes the thread; an answer that is there stays."""
+        if self.answer is None:
+            self.answer = answer
+        if self._wake is not None:
+            self.wake()
 
     def prepare_to_wait(self) -> None:
         self._wake = threading.Lock()
         self._wake.acquire()
 
-    def wait(self, seconds: float) -> bool:
-        assert self._wake is not None
-        return self._wake.acquire(timeout=min(max(0.0, seconds), threading.TIMEOUT_MAX))
+    def wait(self, seconds: float) -> None:
+        """Until woken, `seconds` at most."""
+        assert self._wake is not None, "prepare_to_wait comes first"
+        self._wake.acquire(timeout=max(0.0, seconds))
 
     def wake(self) -> None:
-        """Ends the wait; harmless when repeated."""
+        """Ends the wait; harmless when repeated, and when nobody waits."""
         if self._wake is not None:
             with suppress(RuntimeError):
                 self._wake.release()
 
 
 class WriteQueue:
-    """First come, first served; one leader at a time.
-
-    Every change of its state can be repeated: it may be cut short by an interruption, and is then run again.
-    """
+    """First come, first served; one thread at a time has the right to write. It marks its turn `is_here` first."""
 
     def __init__(self, lock_timeout: float) -> None:
         """`lock_timeout`: seconds that a turn waits, here and for other processes together."""
         self.lock_timeout = lock_timeout
         self._mutex = threading.Lock()
         self._waiting: deque[Turn] = deque()
-        self._leader: Turn | None = None
+        self._owner: Turn | None = None
+        self._awaited = 0
 
-    def submit(self, work: Any, lead: Callable[[list[Turn]], None]) -> Turn:
-        """Has `work` done, by this thread's `lead` or by another leader's; returns the turn, answered.
-
-        `lead` gets the turns of a group, its own first, and answers each of them. When it raises, whoever it
-        has not answered goes back to the head of the queue.
+    def enter(self, turn: Turn) -> None:
+        """Returns once the turn is answered, or has the right to write.
 
         Raises:
-            SessionLockError: when the lock timeout passed while still queued.
+            SessionLockError: when the deadline passed while still queued.
         """
-        turn = Turn(work, time.monotonic() + self.lock_timeout)
-        group = [turn]
-        try:
-            self._enter(turn)
-            if turn.state is _State.LEADING:
-                self._gather(group)
-                lead(group)
-        finally:
-            _uninterrupted(self._leave, turn, group)
-        return turn
-
-    @contextmanager
-    def alone(self) -> Iterator[Turn]:
-        """The calling thread leads, and nobody follows, until the block ends.
-
-        Raises:
-            SessionLockError: when the lock timeout passed first.
-        """
-        turn = Turn(None, time.monotonic() + self.lock_timeout)
-        try:
-            self._enter(turn)
-            yield turn
-        finally:
-            _uninterrupted(self._leave, turn, [turn])
-
-    def _enter(self, turn: Turn) -> None:
-        """Returns once the turn leads or is answered."""
         with self._mutex:
-            if self._leader is None:
-                turn.state = _State.LEADING
-                self._leader = turn
-                return
+            if self._is_free():
+                if not self._waiting:
+                    self._owner = turn
+                    return
+                self._seat_next()
             turn.prepare_to_wait()
             self._waiting.append(turn)
-        patience = turn.deadline
-        while True:
-            in_time = turn.wait(patience - time.monotonic())
-            with self._mutex:
-                if turn.state in {_State.LEADING, _State.ANSWERED}:
-                    return
-                if not in_time and turn.state is _State.QUEUED:
-                    raise lock_timeout_error(self.lock_timeout)
-            if not in_time:
-                # A leader has it in hand: the answer is near, and to leave now would make it unknown.
-                patience = time.monotonic() + 1
+            if len(self._waiting) == self._awaited and self._owner is not None:
+                self._owner.wake()
+        while not self._is_through(turn):
+            left = LOOK_AGAIN_SECONDS if turn.is_taken else turn.deadline - time.monotonic()
+            turn.wait(min(left, LOOK_AGAIN_SECONDS))
 
-    def _gather(self, group: list[Turn]) -> None:
+    def leave(self, turn: Turn) -> None:
+        """Passes the right on, if the turn has it. `is_here` is false by now."""
         with self._mutex:
-            while self._waiting and self._waiting[0].work is not None and len(group) < MAX_GROUP:
-                follower = self._waiting[0]
-                group.append(follower)
-                follower.state = _State.TAKEN
+            if self._is_free():
+                self._owner = None
+                if self._waiting:
+                    self._seat_next()
+            elif turn in self._waiting:
+                self._waiting.remove(turn)
+
+    def await_company(self, turn: Turn, count: int) -> None:
+        """Has the owner wait until so many others have queued, or a moment is over."""
+        with self._mutex:
+            if len(self._waiting) >= count:
+                return
+            turn.prepare_to_wait()
+            self._awaited = count
+        turn.wait(COMPANY_SECONDS)
+        self._awaited = 0
+
+    def gather(self, group: list[Turn]) -> None:
+        """Adds to the owner's group who waits for somebody to write for them, up to one who writes alone."""
+        with self._mutex:
+            while self._waiting and len(group) < MAX_GROUP:
+                turn = self._waiting[0]
+                if self._is_open(turn):
+                    if turn.is_alone:
+                        break
+                    turn.is_taken = True
+                    group.append(turn)
                 self._waiting.popleft()
 
-    def _leave(self, turn: Turn, group: list[Turn]) -> None:
+    def put_back(self, turns: Iterable[Turn]) -> None:
+        """Has those without an answer wait again, before everybody else, in the order they had."""
         with self._mutex:
-            for follower in reversed(group[1:]):
-                self._release(follower)
-            if turn in self._waiting:
-                self._waiting.remove(turn)
-            if self._leader is turn:
-                self._leader = self._waiting[0] if self._waiting else None
-            turn.state = _State.LEFT
-            self._seat_leader()
+            for turn in reversed(list(turns)):
+                turn.is_taken = False
+                if self._is_open(turn) and turn not in self._waiting:
+                    self._waiting.appendleft(turn)
 
-    def _release(self, follower: Turn) -> None:
-        """Lets a follower go with its answer, or puts one without back at the head; one that left stays away."""
-        if follower.state in {_State.ANSWERED, _State.LEFT}:
-            return
-        if follower.is_answered():
-            follower.wake()
-            follower.state = _State.ANSWERED
-        else:
-            if follower not in self._waiting:
-                self._waiting.appendleft(follower)
-            follower.state = _State.QUEUED
+    def is_anybody_waiting(self) -> bool:
+        return bool(self._waiting)
 
-    def _seat_leader(self) -> None:
-        leader = self._leader
-        if leader is not None and leader.state is _State.QUEUED:
-            if leader in self._waiting:
-                self._waiting.remove(leader)
-            leader.wake()
-            leader.state = _State.LEADING
+    def _is_through(self, turn: Turn) -> bool:
+        """Whether the wait is over; one that nobody took in hand ends with its deadline."""
+        if turn.answer is not None:
+            return True
+        with self._mutex:
+            if self._is_free():
+                # Left behind by an interrupted thread, which may have had this very turn in hand.
+                self._owner = turn
+            if self._owner is turn or turn.answer is not None:
+                return True
+            if turn.is_taken or time.monotonic() < turn.deadline:
+                return False
+        raise lock_timeout_error(self.lock_timeout)
 
+    def _is_free(self) -> bool:
+        return self._owner is None or not self._owner.is_here
 
-def _uninterrupted(step: Callable[[Turn, list[Turn]], None], turn: Turn, group: list[Turn]) -> None:
-    """Finishes `step` whatever signal or asynchronous exception arrives; raises that afterwards.
+    def _is_open(self, turn: Turn) -> bool:
+        """Whether somebody still waits there; the owner does not, even when it was not taken off the list."""
+        return turn.is_here and turn.answer is None and turn is not self._owner
 
-    `step` must be repeatable. Without this, one Ctrl-C at the wrong moment would leave the queue without a leader.
-    """
-    interruption: BaseException | None = None
-    while True:
-        try:
-            step(turn, group)
-            break
-        except BaseException as error:  # noqa: BLE001 - raised below, once the queue is whole
-            interruption = error
-    if interruption is not None:
-        raise interruption
+    def _seat_next(self) -> None:
+        self._owner = None
+        while self._waiting:
+            turn = self._waiting[0]
+            if self._is_open(turn):
+                self._owner = turn
+                self._waiting.popleft()
+                turn.wake()
+                return
+            self._waiting.popleft()

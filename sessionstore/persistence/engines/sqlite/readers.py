@@ -1,11 +1,13 @@
 """Reading: held connections, each handed to one thread at a time. A reader waits for no writer."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import TypeVar
 
 from sessionstore.persistence.engines.sqlite.connections import HeldConnection
 from sessionstore.persistence.execution import Executor
+
+T = TypeVar("T")
 
 # Idle readers kept open; more threads than that reading at once open and close their own.
 MAX_IDLE_READERS = 8
@@ -18,22 +20,22 @@ class Readers:
         self._connect = connect
         self._idle: deque[HeldConnection] = deque()
 
-    @contextmanager
-    def snapshot(self) -> Iterator[Executor]:
-        """A connection on which everything is read from one moment."""
+    def run(self, work: Callable[[Executor], T]) -> T:
+        """Runs `work` over a connection on which everything is read from one moment."""
         reader = self._take()
-        sound = False
         try:
             reader.driver.execute("BEGIN")
-            yield reader.statements
+            result = work(reader.statements)
             reader.driver.execute("COMMIT")
-            sound = True
-        finally:
+        except BaseException:
             # One that failed may have failed for good: the next reader gets a new one.
-            if sound and len(self._idle) < MAX_IDLE_READERS:
-                self._idle.append(reader)
-            else:
-                reader.close()
+            reader.close()
+            raise
+        if len(self._idle) < MAX_IDLE_READERS:
+            self._idle.append(reader)
+        else:
+            reader.close()
+        return result
 
     def close(self) -> None:
         while self._idle:
