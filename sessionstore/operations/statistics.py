@@ -3,7 +3,6 @@
 from typing import Any
 
 from sessionstore.clock import hours_before
-from sessionstore.models import GenerationStatus
 from sessionstore.operations.store import Store
 from sessionstore.persistence.unit import UnitOfWork
 
@@ -54,7 +53,7 @@ def health(store: Store, *, cleanup_active: bool) -> dict[str, str]:
     def work(unit: UnitOfWork) -> dict[str, str]:
         total = unit.statistics.count()
         silent_since = hours_before(unit.now, store.settings.stuck_after_minutes / MINUTES_PER_HOUR)
-        stuck = unit.statistics.count_before("updated_at", silent_since, GenerationStatus.PROCESSING)
+        stuck = unit.statistics.count_quiet_since(silent_since)
         utilization = _utilization_percent(total, store.settings.max_sessions)
         return {
             "overall_health": _verdict(utilization),

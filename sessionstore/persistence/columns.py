@@ -1,12 +1,11 @@
 """Column types that mean the same on every engine, and read well in the tools people already use."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Float
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import GenericFunction
+from pydantic_core import to_json
+from sqlalchemy import DateTime, Dialect, Select, Text, bindparam, func, select
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 
@@ -52,7 +51,8 @@ def _text_of(moment: datetime | None) -> str | None:
         return None
     if moment.tzinfo is None:
         raise ValueError("a naive datetime cannot be stored; give it a time zone")
-    text = moment.astimezone(UTC).isoformat(" ", "milliseconds")[:23]
+    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    text = in_utc.isoformat(" ", "milliseconds")[:23]
     _last_text = (moment, text)
     return text
 
@@ -70,14 +70,11 @@ class JsonText(UserDefinedType[str]):
         return "JSON"
 
 
-class seconds_between(GenericFunction[float]):  # noqa: N801 - named as it reads in a statement
-    """Seconds from the first instant to the second, as a number; negative when they are the other way."""
-
-    type = Float()
-    inherit_cache = True
+def each_of(name: str) -> Select[tuple[str]]:
+    """The texts of a list given as one parameter, so that a statement is the same whatever the list's length."""
+    return select(func.json_each(bindparam(name, type_=Text())).table_valued("value").c.value)
 
 
-@compiles(seconds_between, "sqlite")
-def _seconds_between_on_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
-    start, end = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"((julianday({end}) - julianday({start})) * 86400.0)"
+def as_list(texts: Sequence[str]) -> str:
+    """What such a parameter is bound to."""
+    return to_json(texts).decode()

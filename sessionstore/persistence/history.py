@@ -7,7 +7,7 @@ from typing import cast
 from sqlalchemy import Integer, Table, Text, bindparam, delete, func, insert, literal, select
 
 from sessionstore.models import Tombstone, TombstoneReason
-from sessionstore.persistence.columns import Instant
+from sessionstore.persistence.columns import Instant, as_list, each_of
 from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.tables import EventRow, SceneRow, SessionRow, TombstoneRow
 
@@ -26,9 +26,7 @@ _events_of = select(
 )
 _event_columns = ["session_id", "event_type", "status", "scene_number", "attempt", "occurred_at"]
 RECORD = insert(EVENTS).from_select(_event_columns, _events_of.where(sessions.session_id == bindparam("id")))
-RECORD_GONE = insert(EVENTS).from_select(
-    _event_columns, _events_of.where(sessions.session_id.in_(bindparam("ids", expanding=True)))
-)
+RECORD_GONE = insert(EVENTS).from_select(_event_columns, _events_of.where(sessions.session_id.in_(each_of("ids"))))
 
 # Columns that a tombstone takes over from its session as they are.
 INHERITED = (
@@ -52,7 +50,7 @@ _gone = select(
     bindparam("reason"),
     _scenes_done,
     bindparam("now", type_=Instant()),
-).where(sessions.session_id.in_(bindparam("ids", expanding=True)))
+).where(sessions.session_id.in_(each_of("ids")))
 BURY = insert(TOMBSTONES).from_select([*INHERITED, "reason", "scenes_done", "gone_at"], _gone)
 FIND_TOMBSTONE = (
     select(TOMBSTONES)
@@ -78,11 +76,9 @@ class HistoryRepository:
 
     def bury(self, session_ids: Sequence[str], reason: TombstoneReason) -> None:
         """Writes a tombstone and an event for each session; they must still be there."""
-        ids, now = list(session_ids), self._now
-        self._statements.core.execute(BURY, {"ids": ids, "reason": reason.value, "now": now})
-        self._statements.core.execute(
-            RECORD_GONE, {"ids": ids, "event_type": reason.value, "scene_number": None, "now": now}
-        )
+        ids, now = as_list(session_ids), self._now
+        self._statements.change(BURY, {"ids": ids, "reason": reason.value, "now": now})
+        self._statements.change(RECORD_GONE, {"ids": ids, "event_type": reason.value, "scene_number": None, "now": now})
 
     def find_tombstone(self, session_id: str) -> Tombstone | None:
         """The newest tombstone, when an id was used more than once."""

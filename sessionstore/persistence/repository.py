@@ -14,6 +14,7 @@ from typing import Any, cast
 from pydantic_core import to_json
 from sqlalchemy import (
     ColumnElement,
+    Integer,
     Select,
     Table,
     Update,
@@ -30,6 +31,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from sessionstore.models import GenerationSession, GenerationStatus
 from sessionstore.persistence.codec import EncodedRequest, EncodedScene, SessionCodec
+from sessionstore.persistence.columns import as_list, each_of
 from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.tables import SceneRow, SessionRow, SetAsideRow
 
@@ -61,6 +63,12 @@ LIST_INFOS = select(
     .scalar_subquery()
     .label("scene_count"),
 ).order_by(sessions.created_at, sessions.session_id)
+OLDEST_OF_STATUS = (
+    select(sessions.created_at, sessions.session_id)
+    .where(sessions.status == bindparam("status"))
+    .order_by(sessions.created_at, sessions.session_id)
+    .limit(bindparam("limit", type_=Integer()))
+)
 INSERT_SESSION = insert(SESSIONS)
 TOUCH_SESSION = (
     update(SESSIONS)
@@ -87,6 +95,7 @@ SAVE_SCENE = _new_scene.on_conflict_do_update(
 )
 INSERT_SCENE = insert(SCENES)
 INSERT_SET_ASIDE = insert(SET_ASIDE)
+DELETE_SESSIONS = delete(SESSIONS).where(sessions.session_id.in_(each_of("ids")))
 DELETE_SCENES = delete(SCENES).where(scenes.session_id == bindparam("id"))
 DELETE_SCENE = DELETE_SCENES.where(scenes.scene_number == bindparam("number"))
 
@@ -103,6 +112,17 @@ def _update_of(columns: tuple[str, ...]) -> Update:
             last_accessed=bindparam("now"),
             **{column: bindparam(column) for column in columns},
         )
+    )
+
+
+@cache
+def _ids_before(column: str) -> Select[Any]:
+    instant = sessions[column]
+    return (
+        select(sessions.session_id)
+        .where(sessions.status == bindparam("status"), instant < bindparam("moment"))
+        .order_by(instant)
+        .limit(bindparam("limit", type_=Integer()))
     )
 
 
@@ -185,8 +205,7 @@ class SessionRepository:
             return None
         if accessed_at is not None:
             row = row._replace(last_accessed=max(row.last_accessed, accessed_at))
-        payloads = [scene.payload for scene in self._statements.rows(GET_SCENES, {"id": session_id})]
-        return self._codec.decode_session(row, payloads)
+        return self._codec.decode_session(row, self._statements.column(GET_SCENES, {"id": session_id}))
 
     def state(self, session_id: str) -> SessionState | None:
         row = self._statements.first(GET_STATE, {"id": session_id})
@@ -320,7 +339,7 @@ class SessionRepository:
 
     def delete(self, session_ids: Sequence[str]) -> None:
         """Deletes sessions; their scenes go with them."""
-        self._statements.core.execute(delete(SESSIONS).where(sessions.session_id.in_(session_ids)))
+        self._statements.change(DELETE_SESSIONS, {"ids": as_list(session_ids)})
 
     def set_aside(self, session_id: str, part: str, reason: str, content: str) -> None:
         """Keeps the text of a part that no longer validates, beside the session."""
@@ -342,20 +361,14 @@ class SessionRepository:
 
     def ids_before(self, column: str, moment: datetime, status: GenerationStatus, limit: int) -> list[str]:
         """Those of one status whose `created_at` or `finished_at` lies before `moment`."""
-        instant = sessions[column]
-        statement = (
-            select(sessions.session_id)
-            .where(sessions.status == status, instant < moment)
-            .order_by(instant)
-            .limit(limit)
-        )
-        return list(self._statements.core.execute(statement).scalars())
+        parameters = {"status": status.value, "moment": moment, "limit": limit}
+        return self._statements.column(_ids_before(column), parameters)
 
     def oldest_ids(self, statuses: Iterable[GenerationStatus], limit: int) -> list[str]:
-        statement = (
-            select(sessions.session_id)
-            .where(sessions.status.in_(list(statuses)))
-            .order_by(sessions.created_at, sessions.session_id)
-            .limit(limit)
-        )
-        return list(self._statements.core.execute(statement).scalars())
+        # Status by status, each from its end of the index: over all at once, SQLite would sort every session.
+        oldest = [
+            (row.created_at, row.session_id)
+            for status in statuses
+            for row in self._statements.rows(OLDEST_OF_STATUS, {"status": status.value, "limit": limit})
+        ]
+        return [session_id for _, session_id in sorted(oldest)[:limit]]

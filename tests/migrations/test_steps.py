@@ -16,7 +16,7 @@ from tests.conftest import OpenManager
 from tests.dumps import dump, query, revision, schema
 from tests.migrations.rows import put_session
 
-TABLES = {"sessions", "scenes", "set_aside", "session_events", "session_tombstones"}
+TABLES = {"sessions", "session_counts", "scenes", "set_aside", "session_events", "session_tombstones"}
 
 
 def test_opening_a_new_database_makes_every_table_at_the_newest_revision(
@@ -143,3 +143,22 @@ def test_sessions_survive_the_way_down_to_the_first_revision_and_up_again(
         name: before[name] for name in ("sessions", "scenes")
     }
     assert open_manager().get_session("kept") is not None
+
+
+def test_sessions_from_before_there_were_counts_are_counted_when_they_are_migrated(
+    config: Config, open_manager: OpenManager, database: Path
+) -> None:
+    command.upgrade(config, "0002")
+    for name in ("a", "b", "c"):
+        put_session(database, name)
+    query(database, "UPDATE sessions SET status = 'processing' WHERE session_id = 'b'")
+    manager = open_manager()
+    assert manager.get_session_count() == 3
+    assert manager.get_performance_stats()["average_age_hours"] == 0.0
+    assert query(database, "SELECT * FROM session_counts WHERE sessions > 0 ORDER BY 1, 2") == [
+        ("all", "", 3, 3 * 1767268800),
+        ("created", "2026-01-01 12:00", 3, 0),
+        ("quiet", "2026-01-01 12:00", 1, 0),
+        ("status", "pending", 2, 0),
+        ("status", "processing", 1, 0),
+    ]
