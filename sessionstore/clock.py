@@ -1,5 +1,6 @@
 """What time it is, asked in one way everywhere, so that a test can move it."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +11,7 @@ BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 def utc_now() -> datetime:
     """The system's wall clock, aware, in UTC, to the millisecond."""
-    return as_utc(datetime.now(UTC), "now")
+    return datetime.fromtimestamp(time.time_ns() // 1_000_000 / 1000, UTC)
 
 
 def as_utc_rounded_up(moment: datetime, name: str) -> datetime:
@@ -39,7 +40,8 @@ def as_utc(moment: datetime, name: str) -> datetime:
         except OverflowError:
             # Its zone puts it beyond the calendar; the calendar's end on that side encloses the same sessions.
             moment = BEGINNING if moment.year == BEGINNING.year else datetime.max.replace(tzinfo=UTC)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    beyond = moment.microsecond % 1000
+    return moment - timedelta(microseconds=beyond) if beyond else moment
 
 
 def hours_before(moment: datetime, hours: float) -> datetime:

@@ -73,7 +73,13 @@ class CallbackRegistry:
                 return False
             remaining.remove(callback)
             self._callbacks[known] = tuple(remaining)
+            if not remaining:
+                del self._callbacks[known]
             return True
+
+    def has_any(self) -> bool:
+        """Whether anybody listens to anything."""
+        return bool(self._callbacks)
 
     def wants(self, event_type: EventType) -> bool:
         """Whether anybody listens: snapshots nobody looks at are not loaded."""

@@ -2,7 +2,6 @@
 
 import os
 from datetime import datetime
-from uuid import UUID
 
 MAX_IDENTIFIER_CHARACTERS = 255
 
@@ -12,11 +11,11 @@ def new_session_id(now: datetime) -> str:
 
     Time-ordered, because random ids dirty random pages: they halve the write rate at 100,000 sessions.
     """
-    milliseconds = int(now.timestamp() * 1000) & (1 << 48) - 1
-    random_bits = int.from_bytes(os.urandom(10), "big")
-    high = milliseconds << 16 | 0x7000 | random_bits >> 68
-    low = 0b10 << 62 | random_bits & (1 << 62) - 1
-    return str(UUID(int=high << 64 | low))
+    time = f"{int(now.timestamp() * 1000) & (1 << 48) - 1:012x}"
+    chance = os.urandom(10).hex()
+    # One hexadecimal digit is the version, and two bits of another are the variant.
+    variant = "89ab"[int(chance[0], 16) & 3]
+    return f"{time[:8]}-{time[8:]}-7{chance[1:4]}-{variant}{chance[4:7]}-{chance[7:19]}"
 
 
 def checked_identifier(value: object, name: str) -> str:

@@ -47,8 +47,11 @@ def create(
         checked_identifier(idempotency_key, "idempotency_key")
     chosen_id = new_session_id(store.now()) if session_id is None else checked_identifier(session_id, "session_id")
 
+    # An id that was made here belongs to nobody yet.
+    is_new = session_id is None and idempotency_key is None
+
     def work(unit: UnitOfWork) -> str:
-        known_id = _find_same(unit, chosen_id, idempotency_key, encoded)
+        known_id = None if is_new else _find_same(unit, chosen_id, idempotency_key, encoded)
         if known_id is not None:
             return known_id
         retention.make_room(unit, store.settings)

@@ -7,6 +7,7 @@ SQLAlchemy, by the types' own processors.
 
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter, methodcaller
 from typing import Any
 
 from sqlalchemy import Connection, Delete, Dialect, Insert, Select, Update
@@ -17,38 +18,43 @@ from sessionstore.errors import DatabaseUnavailableError
 Statement = Select[Any] | Insert | Update | Delete
 NOTHING: Mapping[str, Any] = {}
 
+# What is taken from an executed cursor. All rows, even for the first: an unfinished statement would hold its
+# snapshot beyond the transaction.
+fetch_all = methodcaller("fetchall")
+row_count = attrgetter("rowcount")
+
 
 class Prepared:
     """One statement, compiled: its text, how parameters go in and how columns come out."""
 
-    __slots__ = ("_converters", "_parameters", "_row", "sql")
+    __slots__ = ("_binders", "_constants", "_converters", "_row", "sql")
 
     def __init__(self, statement: Statement, dialect: Dialect) -> None:
         compiled: Any = statement.compile(dialect=dialect)
         self.sql = str(compiled)
-        self._parameters = [
-            (name, _of(compiled.binds[name].type, dialect).bind_processor(dialect), compiled.params[name])
-            for name in compiled.positiontup
-        ]
+        self._constants = compiled.params
+        binders = ((name, _of(bind.type, dialect).bind_processor(dialect)) for name, bind in compiled.binds.items())
+        self._binders = [(name, convert) for name, convert in binders if convert is not None]
         columns = list(statement.exported_columns)
         # Columns without a name of their own, such as count(*), are named by their position.
         self._row = _row_type([column.key or "" for column in columns])
         converters = [_of(column.type, dialect).result_processor(dialect, None) for column in columns]
         self._converters = [(index, convert) for index, convert in enumerate(converters) if convert is not None]
 
-    def bind(self, parameters: Mapping[str, Any]) -> list[Any]:
-        """The values in the order of their marks; those that the statement itself holds need not be given."""
-        return [
-            parameters.get(name, constant) if convert is None else convert(parameters.get(name, constant))
-            for name, convert, constant in self._parameters
-        ]
+    def bind(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The values by name; those that the statement itself holds need not be given."""
+        values = {**self._constants, **parameters}
+        for name, convert in self._binders:
+            values[name] = convert(values[name])
+        return values
 
     def row(self, values: Iterable[Any]) -> Any:
         """A fetched row, its columns converted and reachable by name."""
         converted = list(values)
         for index, convert in self._converters:
             converted[index] = convert(converted[index])
-        return self._row._make(converted)
+        # What a named tuple's own `_make` does after a check that the statement has made already.
+        return tuple.__new__(self._row, converted)
 
 
 def _row_type(names: list[str]) -> Any:
@@ -67,6 +73,7 @@ class Executor:
         self._dialect = connection.dialect
         self._driver_error = connection.dialect.loaded_dbapi.Error
         self._translate = translate
+        self._prepared: dict[Statement, Prepared] = {}
 
     @property
     def core(self) -> Connection:
@@ -76,33 +83,39 @@ class Executor:
 
     def first(self, statement: Statement, parameters: Mapping[str, Any] = NOTHING) -> Any:
         """The first row, or None."""
-        prepared = _prepared(statement, self._dialect)
-        values = self._execute(prepared.sql, prepared.bind(parameters), fetch_one)
-        return None if values is None else prepared.row(values)
+        prepared = self._prepared.get(statement) or self._prepare(statement)
+        found = self._execute(prepared.sql, prepared.bind(parameters), fetch_all)
+        return prepared.row(found[0]) if found else None
 
     def rows(self, statement: Statement, parameters: Mapping[str, Any] = NOTHING) -> list[Any]:
         """All rows."""
-        prepared = _prepared(statement, self._dialect)
+        prepared = self._prepared.get(statement) or self._prepare(statement)
         return [prepared.row(values) for values in self._execute(prepared.sql, prepared.bind(parameters), fetch_all)]
+
+    def column(self, statement: Statement, parameters: Mapping[str, Any]) -> list[Any]:
+        """The first column of all rows, as the driver gives it."""
+        prepared = self._prepared.get(statement) or self._prepare(statement)
+        return [values[0] for values in self._execute(prepared.sql, prepared.bind(parameters), fetch_all)]
 
     def change(self, statement: Statement, parameters: Mapping[str, Any]) -> int:
         """How many rows an insert, update or delete touched."""
-        prepared = _prepared(statement, self._dialect)
+        prepared = self._prepared.get(statement) or self._prepare(statement)
         count: int = self._execute(prepared.sql, prepared.bind(parameters), row_count)
         return count
 
     def run(self, sql: str) -> None:
         """Executes a statement that has neither parameters nor rows."""
-        self._execute(sql, [], row_count)
+        self._execute(sql, NOTHING, row_count)
 
     def change_each(self, statement: Statement, parameters: Iterable[Mapping[str, Any]]) -> None:
         """Executes the statement once for each set of parameters."""
         for each in parameters:
             self.change(statement, each)
 
-    def _execute(self, sql: str, values: list[Any], take: Callable[[Any], Any]) -> Any:
-        self._require_transaction()
+    def _execute(self, sql: str, values: Mapping[str, Any], take: Callable[[Any], Any]) -> Any:
         try:
+            if not self._driver.in_transaction:
+                raise _ended()
             return take(self._driver.execute(sql, values))
         except self._driver_error as error:
             raise self._translate(error) from error
@@ -115,39 +128,31 @@ class Executor:
             return False
 
     def _require_transaction(self) -> None:
-        # A full disk, for one, makes SQLite end the transaction: what followed would be committed by itself.
         if not self.is_in_transaction():
-            raise DatabaseUnavailableError(
-                "the database ended this transaction after an earlier error in it; nothing of it was saved, "
-                "leave the transaction and repeat it"
-            )
+            raise _ended()
+
+    def _prepare(self, statement: Statement) -> Prepared:
+        prepared = self._prepared[statement] = _prepared_for(statement, self._dialect)
+        return prepared
 
 
-def fetch_one(cursor: Any) -> Any:
-    row = cursor.fetchone()
-    # An unfinished statement would hold its snapshot beyond the transaction.
-    cursor.close()
-    return row
-
-
-def fetch_all(cursor: Any) -> Any:
-    return cursor.fetchall()
-
-
-def row_count(cursor: Any) -> int:
-    count: int = cursor.rowcount
-    return count
+def _ended() -> DatabaseUnavailableError:
+    # A full disk, for one, makes SQLite end the transaction: what followed would be committed by itself.
+    return DatabaseUnavailableError(
+        "the database ended this transaction after an earlier error in it; nothing of it was saved, "
+        "leave the transaction and repeat it"
+    )
 
 
 _prepared_statements: dict[tuple[str, Statement], Prepared] = {}
 
 
-def _prepared(statement: Statement, dialect: Dialect) -> Prepared:
+def _prepared_for(statement: Statement, dialect: Dialect) -> Prepared:
+    """Compiled once in a process: another connection of the same dialect uses it too."""
     key = (dialect.name, statement)
-    prepared = _prepared_statements.get(key)
-    if prepared is None:
-        prepared = _prepared_statements[key] = Prepared(statement, dialect)
-    return prepared
+    if key not in _prepared_statements:
+        _prepared_statements[key] = Prepared(statement, dialect)
+    return _prepared_statements[key]
 
 
 def _of(type_: TypeEngine[Any], dialect: Dialect) -> TypeEngine[Any]:

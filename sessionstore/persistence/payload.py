@@ -6,6 +6,8 @@ path that leads to it, never by repeating it.
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import cache
 from math import isfinite
 from typing import Any
 
@@ -29,9 +31,13 @@ def checked_text(value: object, name: str, max_bytes: int) -> str:
         raise TypeError(f"{name} must be text, not {type(value).__name__}")
     if "\0" in value:
         raise ValueError(f"{name} must not hold NUL characters")
-    if not _is_text(value):
+    if value.isascii():
+        size = len(value)
+    elif _is_text(value):
+        size = len(value.encode())
+    else:
         raise ValueError(f"{name} holds a lone surrogate, which is no valid text")
-    _check_size(len(value.encode()), name, max_bytes)
+    _check_size(size, name, max_bytes)
     return value
 
 
@@ -54,10 +60,16 @@ def model_text(model: BaseModel, name: str, max_bytes: int) -> str:
     Raises:
         ValueError: as `json_text` does; pydantic itself would write NaN as null, and anything of any size.
     """
+    serializer = model.__pydantic_serializer__
+    if _is_plain(model):
+        with suppress(ValueError):
+            encoded = serializer.to_json(model, **_AS_STORED)
+            if len(encoded) <= max_bytes:
+                return encoded.decode()
     try:
-        document = model.model_dump(**_AS_STORED)
+        document = serializer.to_python(model, **_AS_STORED)
         fault = _fault_in(document, MAX_DEPTH, only_json=False)
-        text = "" if fault else model.model_dump_json(**_AS_STORED)
+        text = "" if fault else serializer.to_json(model, **_AS_STORED).decode()
     except (ValueError, RecursionError) as error:
         # Without the error's own text, which may repeat the value.
         raise ValueError(f"{name} holds a value that pydantic cannot write as JSON; convert it first") from error
@@ -67,6 +79,27 @@ def model_text(model: BaseModel, name: str, max_bytes: int) -> str:
         largest = max(document, key=lambda field: len(str(document[field])))
         _check_size(size, f"{name} (mostly {largest[:MAX_NAME]})", max_bytes)
     return text
+
+
+def _is_plain(model: BaseModel) -> bool:
+    """Whether nothing in it can be written wrongly: short of other types, there is no NaN, nesting or hidden value.
+
+    As most models are; looking through the whole document would cost twice what writing it does.
+    """
+    for value in model.__dict__.values():
+        if type(value) is str or value is None or isinstance(value, str):
+            continue
+        if not isinstance(value, int) or not SMALLEST_INTEGER <= value <= LARGEST_INTEGER:
+            return False
+    return not model.__pydantic_extra__ and _is_written_as_declared(type(model))
+
+
+@cache
+def _is_written_as_declared(model: type[BaseModel]) -> bool:
+    """Whether no serializer of the model's own comes in between."""
+    decorators = model.__pydantic_decorators__
+    own = [each for field in model.model_fields.values() for each in field.metadata if hasattr(each, "when_used")]
+    return not (own or decorators.field_serializers or decorators.model_serializers)
 
 
 _AS_STORED: Any = {"round_trip": True, "by_alias": False, "warnings": False}
@@ -116,6 +149,9 @@ def _fault_of_elements(elements: Iterable[Any], depth: int, only_json: bool) -> 
 
 def _fault_of_items(mapping: Mapping[Any, Any], depth: int, only_json: bool) -> Fault | None:
     for key, item in mapping.items():
+        # What most fields are made of, without a call for each.
+        if type(key) is str and key.isascii() and (item is None or (type(item) is str and item.isascii())):
+            continue
         if not isinstance(key, str):
             if not only_json:
                 continue
