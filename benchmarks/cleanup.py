@@ -1,0 +1,82 @@
+"""Deleting many expired sessions while somebody writes, and giving the space back."""
+
+import threading
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import perf_counter
+from types import TracebackType
+from typing import Self
+
+from benchmarks import disk
+from benchmarks.contestants import STORE
+from benchmarks.contestants.base import Contestant
+from benchmarks.contestants.this_store import ThisStore
+from benchmarks.filling import Filling
+from benchmarks.generation import run_generation
+from benchmarks.notes import Acknowledged, Notes
+from benchmarks.processes import run_fresh
+from benchmarks.results import Cleanup
+from benchmarks.verification import verify
+from sessionstore.testing import wait_for_cleanup
+
+MOST_EXPIRED = 100_000
+# How long a pass of the scheduled cleanup, which gives the space back, may take.
+PATIENCE_SECONDS = 1800
+
+
+class Writer(AbstractContextManager["Writer"]):
+    """A thread that keeps generating until the end of the block."""
+
+    def __init__(self, store: Contestant) -> None:
+        self.notes = Notes()
+        self.acknowledged: list[Acknowledged] = []
+        self._store = store
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._write)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _write(self) -> None:
+        while not self._is_over.is_set():
+            each = run_generation(self._store, self.notes)
+            if each is not None:
+                self.acknowledged.append(each)
+
+
+def measure_cleanup(path: Path, filling: Filling) -> Cleanup:
+    """On the filled store at `path`, alone in its folder; verifies what was written meanwhile."""
+    ((cleanup, acknowledged),) = run_fresh(_clean_up, (path, filling))
+    bytes_after = disk.bytes_in(path.parent)
+    losses = verify(STORE, path, "full", acknowledged)
+    return replace(cleanup, bytes_after=bytes_after, lost=losses.lost, first_loss=losses.first)
+
+
+def _clean_up(path: Path, filling: Filling) -> tuple[Cleanup, list[Acknowledged]]:
+    """What is known before the file is closed, and what was acknowledged meanwhile."""
+    # Half at most: then a small store shows as well what stays.
+    oldest_to_keep = filling.created_at(min(MOST_EXPIRED, filling.sessions // 2))
+    # Half a batch less, for time goes on.
+    between = (filling.created_at(filling.batch) - filling.begun_at) / 2
+    retention = (datetime.now(UTC) - oldest_to_keep + between) / timedelta(hours=1)
+    store = ThisStore(path, "full", completed_retention_hours=retention)
+    bytes_before = disk.bytes_in(path.parent)
+    with Writer(store) as writer:
+        start = perf_counter()
+        deleted = store.manager.cleanup_expired_sessions()
+        seconds = perf_counter() - start
+        if not wait_for_cleanup(store.manager, PATIENCE_SECONDS):
+            raise TimeoutError(f"a cleanup pass took more than {PATIENCE_SECONDS} seconds")
+    store.close()
+    notes = writer.notes
+    cleanup = Cleanup(deleted, seconds, notes.times()["write"], bytes_before, 0, 0, None, notes.refused)
+    return cleanup, writer.acknowledged

@@ -1,0 +1,140 @@
+"""What a benchmark found: what `--json` keeps, and tables, figures and the picture show."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from benchmarks.contestants import BASELINE
+from benchmarks.notes import Times
+from benchmarks.ratios import to_neighbours
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One measured run of one contestant.
+
+    `count` is of generations, or of writes or reads, as its heat says; `rate` that in a second, `cpu_ms` for each.
+    A loss is an acknowledged write that was not there afterwards; a refusal is a call that raised.
+    """
+
+    contestant: str
+    count: int
+    rate: float
+    cpu_ms: float
+    bytes_a_session: float
+    fdatasync_us: float
+    times: dict[str, Times]
+    lost: int
+    first_loss: str | None
+    refused: int
+    first_refusal: str | None
+
+    def worst_write_us(self) -> float:
+        return self.times["write"].maximum if "write" in self.times else 0.0
+
+    def read_p50_us(self) -> float:
+        return self.times["read"].p50 if "read" in self.times else 0.0
+
+
+@dataclass(slots=True)
+class Heat:
+    """Runs of one workload at one durability with the same workers, in the order of time.
+
+    `filled_sessions` were in each store before, but for a contestant that says it is empty.
+    """
+
+    workload: str
+    durability: str
+    workers: str
+    filled_sessions: int = 0
+    runs: list[Run] = field(default_factory=list)
+
+    def key(self) -> tuple[str, str, str, int]:
+        return self.workload, self.durability, self.workers, self.filled_sessions
+
+    def contestants(self) -> list[str]:
+        """Each once, in the order of their first runs."""
+        return list(dict.fromkeys(run.contestant for run in self.runs))
+
+    def of(self, contestant: str) -> list[Run]:
+        return [run for run in self.runs if run.contestant == contestant]
+
+    def ratios(
+        self,
+        contestant: str,
+        value: Callable[[Run], float] = lambda run: run.rate,
+        reference: str = BASELINE.name,
+    ) -> list[float]:
+        """For each round the contestant's value, by that of the reference's runs just before and after."""
+        return to_neighbours(
+            self.runs, lambda run: run.contestant == contestant, lambda run: run.contestant == reference, value
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Resident memory of one process that keeps generating."""
+
+    generations: tuple[int, int]
+    resident_bytes: tuple[int, int]
+
+    def growth(self) -> float:
+        return self.resident_bytes[1] / self.resident_bytes[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What calls of one method took, on the filled store."""
+
+    call: str
+    calls: int
+    p50_ms: float
+    max_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cleanup:
+    """What deleting expired sessions did to a thread that wrote meanwhile, and to the file."""
+
+    deleted: int
+    seconds: float
+    writes: Times
+    bytes_before: int
+    bytes_after: int
+    lost: int
+    first_loss: str | None
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure to reach; `is_met` is None where it was not measured, and `found` then says how to measure it."""
+
+    measure: str
+    target: str
+    found: str
+    is_met: bool | None
+
+
+@dataclass(slots=True)
+class Results:
+    """Everything, in the order in which it was measured."""
+
+    started_at: str
+    machine: dict[str, str]
+    options: dict[str, Any]
+    heats: list[Heat] = field(default_factory=list)
+    memory: Memory | None = None
+    filled_sessions: int = 0
+    costs: list[Cost] = field(default_factory=list)
+    cleanup: Cleanup | None = None
+    figures: list[Figure] = field(default_factory=list)
+
+    def heat(self, workload: str, durability: str, workers: str) -> Heat | None:
+        """The one on stores that were not filled first; None when there was none."""
+        return next((heat for heat in self.heats if heat.key() == (workload, durability, workers, 0)), None)
+
+
+RESULTS = TypeAdapter(Results)
