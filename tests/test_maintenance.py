@@ -7,11 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from sessionstore import SessionManager
+from sessionstore import SessionLockError, SessionManager
 from sessionstore.maintenance import Job, MaintenanceLoop, ShouldStop
+from sessionstore.operations import accesses
 from sessionstore.persistence.unit import UnitOfWork
 from sessionstore.testing import ManualClock, wait_for_cleanup
-from tests.concurrency import PATIENCE_SECONDS, Caller, all_at_once, ask, engine_of, manager_on, queue_up, request
+from tests.concurrency import (
+    PATIENCE_SECONDS,
+    Caller,
+    Holder,
+    all_at_once,
+    ask,
+    engine_of,
+    manager_on,
+    queue_up,
+    request,
+)
 
 A_DAY = 86_400.0
 
@@ -257,3 +268,37 @@ def test_cleanups_by_several_threads_and_managers_bury_each_session_once(databas
         gone = all_at_once([first.cleanup_expired_sessions, second.cleanup_expired_sessions] * 3)
     assert sum(gone) == 40
     assert ask(database, "SELECT count(*), count(DISTINCT session_id) FROM session_tombstones") == [(40, 40)]
+
+
+def test_any_number_of_access_times_is_saved_in_parts_that_hold_no_writer_up(
+    database: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accesses, "SAVED_AT_ONCE", 3)
+    with manager_on(database, clock=clock) as manager:
+        fill(manager, 10)
+        clock.advance(minutes=1)
+        for number in range(10):
+            manager.get_session(f"old-{number}")
+        before = sum_of_commits(manager)
+        manager._store.accesses.save(engine_of(manager))
+        assert sum_of_commits(manager) - before == 4
+    assert ask(database, "SELECT DISTINCT last_accessed FROM sessions") == [("2026-01-01 12:01:00.000",)]
+
+
+def test_access_times_that_could_not_be_saved_are_saved_the_next_time(
+    database: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accesses, "SAVED_AT_ONCE", 3)
+    with manager_on(database, clock=clock, lock_timeout=0.05) as manager:
+        fill(manager, 10)
+        clock.advance(minutes=1)
+        for number in range(10):
+            manager.get_session(f"old-{number}")
+        with Holder(manager), pytest.raises(SessionLockError):
+            manager._store.accesses.save(engine_of(manager))
+        manager._store.accesses.save(engine_of(manager))
+    assert ask(database, "SELECT DISTINCT last_accessed FROM sessions") == [("2026-01-01 12:01:00.000",)]
+
+
+def sum_of_commits(manager: SessionManager) -> int:
+    return engine_of(manager)._checkpoints._commits

@@ -38,6 +38,20 @@ def test_processes_that_open_and_close_all_the_time_never_fail(database: Path) -
     assert ask(database, "SELECT count(*) FROM sessions") == [(40 * PROCESSES,)]
 
 
+def test_no_process_starves_beside_others_that_write_all_the_time(database: Path) -> None:
+    manager_on(database).shutdown()
+    with ExitStack() as stack:
+        workers = [stack.enter_context(Worker("compete", database, f"p{n}", 1.5)) for n in range(PROCESSES)]
+        for worker in workers:
+            worker.expect("ready")
+        for worker in workers:
+            worker.go()
+        counts = [int(worker.rest()[0]) for worker in workers]
+    assert min(counts) > max(counts) / 5
+    scenes = ask(database, "SELECT session_id, count(*) FROM scenes GROUP BY session_id ORDER BY 1")
+    assert [count for _, count in scenes] == [count - count // 10 for count in counts]
+
+
 def test_opening_a_database_does_not_wait_for_somebody_elses_long_transaction(database: Path) -> None:
     with manager_on(database) as first:
         first.create_session(request(), session_id="a")

@@ -125,6 +125,24 @@ def churn(database: Path, name: str, rounds: str) -> None:
     say("done")
 
 
+def compete(database: Path, name: str, seconds: str) -> None:
+    """Writes as fast as it can beside others, one write in ten under a lock; says how many it got."""
+    with manager_on(database, lock_timeout=30) as manager:
+        session_id = manager.create_session(request(), session_id=name)
+        say("ready")
+        wait_for_go()
+        end, count = time.monotonic() + float(seconds), 0
+        while time.monotonic() < end:
+            count += 1
+            if count % 10:
+                manager.add_scene_to_session(session_id, scene(count))
+            else:
+                manager.with_session_lock(
+                    session_id, lambda session: session.metadata.update(count=len(session.scenes))
+                )
+        say(count)
+
+
 def acknowledge(database: Path, first: str) -> None:
     """Two threads write for ever and report each write once it returned, until killed."""
     manager = manager_on(database)
@@ -259,6 +277,7 @@ if __name__ == "__main__":
     commands: dict[str, Callable[..., None]] = {
         "meet": meet,
         "churn": churn,
+        "compete": compete,
         "acknowledge": acknowledge,
         "careless": careless,
         "fork": fork,

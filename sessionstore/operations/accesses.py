@@ -5,9 +5,13 @@ write in the queue. They are the only thing that a crash may lose.
 """
 
 from datetime import datetime
+from itertools import islice
 from threading import Lock
 
 from sessionstore.persistence.engines.base import Engine
+
+# Some milliseconds of work, so that a store of which everything was read holds no writer up.
+SAVED_AT_ONCE = 500
 
 
 class AccessTimes:
@@ -27,14 +31,16 @@ class AccessTimes:
         return max(saved, self._unsaved.get(session_id, saved))
 
     def save(self, engine: Engine) -> None:
-        """Writes what is unsaved. When that fails it is kept for the next time, and the error is raised."""
+        """Writes what is unsaved. What fails is kept for the next time, and the error is raised."""
         with self._lock:
             taken, self._unsaved = self._unsaved, {}
-        if not taken:
-            return
-        try:
-            engine.write(lambda unit: unit.sessions.touch(taken))
-        except BaseException:
-            with self._lock:
-                self._unsaved = taken | self._unsaved
-            raise
+        while taken:
+            part = dict(islice(taken.items(), SAVED_AT_ONCE))
+            try:
+                engine.write(lambda unit, part=part: unit.sessions.touch(part))  # type: ignore[misc]
+            except BaseException:
+                with self._lock:
+                    self._unsaved = taken | self._unsaved
+                raise
+            for session_id in part:
+                del taken[session_id]
