@@ -4,13 +4,12 @@ import random
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from sessionstore import GenerationStatus, SessionManager
-from sessionstore.operations.retention import prune_history
 from sessionstore.testing import ManualClock
 from tests.concurrency import ask, engine_of, request, scene
 from tests.conftest import OpenManager
@@ -112,6 +111,14 @@ def test_control_a_call_that_reads_every_session_is_found_out(stores: list[Sessi
     assert large > 10 * small
 
 
+def sum_of_creations(database: Path) -> tuple[int, int]:
+    """In milliseconds since 2020: as counted, and by looking at every session."""
+    instants = [datetime.fromisoformat(text + "+00:00") for (text,) in ask(database, "SELECT created_at FROM sessions")]
+    epoch = datetime(2020, 1, 1, tzinfo=UTC)
+    ((counted,),) = ask(database, "SELECT created_ms FROM session_counts WHERE counted_by = 'all'")
+    return counted, sum(round((instant - epoch).total_seconds() * 1000) for instant in instants)
+
+
 def count_of(database: Path) -> dict[tuple[str, str], int]:
     return {
         (kind, value): count
@@ -143,15 +150,37 @@ def test_the_counts_stay_right_through_every_kind_of_change(
         lambda _: manager.cleanup_expired_sessions(),
     ]
     for _ in range(600):
-        clock.advance(seconds=chance.choice([1, 20, 600, 3600]))
+        clock.advance(seconds=chance.choice([0.25, 1, 20, 600, 3600]))
         chance.choice(acts)(chance.choice(ids))
         assert {key: count for key, count in count_of(database).items() if count} == recount(database)
     with closing(sqlite3.connect(database)) as other:
         other.execute("UPDATE sessions SET status = 'processing'")
+        other.execute("UPDATE sessions SET created_at = '2026-01-01 00:00:00.500' WHERE rowid % 2")
         other.execute("DELETE FROM sessions WHERE created_at < (SELECT max(created_at) FROM sessions)")
         other.commit()
     assert {key: count for key, count in count_of(database).items() if count} == recount(database)
-    # Minutes that nothing is counted in any more are forgotten by the next cleanup.
-    assert [key for key, count in count_of(database).items() if not count and key[0] in {"created", "quiet"}] != []
-    prune_history(manager._store)
+    counted, summed = sum_of_creations(database)
+    assert counted == summed
+    # Minutes in which nothing is counted any more are forgotten.
     assert [key for key, count in count_of(database).items() if not count and key[0] in {"created", "quiet"}] == []
+
+
+def test_ages_are_told_to_the_millisecond(open_manager: OpenManager, clock: ManualClock) -> None:
+    manager = open_manager()
+    clock.advance(milliseconds=999)
+    manager.create_session(request())
+    clock.advance(seconds=17.5)
+    ages = manager.get_performance_stats()
+    assert ages["average_age_hours"] == ages["oldest_session_hours"] == ages["newest_session_hours"] == 0.0
+
+
+def test_counts_that_a_foreign_program_put_wrong_keep_no_session_from_going(
+    open_manager: OpenManager, database: Path
+) -> None:
+    manager = open_manager()
+    manager.create_session(request(), session_id="a")
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("UPDATE session_counts SET sessions = 0")
+        other.commit()
+    assert manager.remove_session("a")
+    assert manager.get_performance_stats()["total_sessions"] == 0

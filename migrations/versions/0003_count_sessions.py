@@ -17,38 +17,55 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-# `substr(..., 1, 16)` of an instant is its minute, and `strftime('%s', ...)` its seconds since 1970. Each trigger does
-# one thing, so that a write pays only for what it changes; minutes that are empty stay until a cleanup.
+# Of an instant's text, since 2020: so small that the sum of forty million of them is a 64-bit integer.
+MILLISECONDS = "((strftime('%s', {0}) - 1577836800) * 1000 + substr({0}, 21, 3))"
+
+# `substr(..., 1, 16)` of an instant is its minute. Each trigger does one thing, so that a write pays only for what it
+# changes. No count goes below zero, whatever a foreign program did before: it must not keep a session from going.
 TRIGGERS = {
     "count_new_session": """
         AFTER INSERT ON sessions BEGIN
-            INSERT INTO session_counts (counted_by, value, sessions, created_s)
-            VALUES ('all', '', 1, strftime('%s', NEW.created_at)),
+            INSERT INTO session_counts (counted_by, value, sessions, created_ms)
+            VALUES ('all', '', 1, {new_ms}),
                    ('status', NEW.status, 1, 0),
                    ('created', substr(NEW.created_at, 1, 16), 1, 0)
             ON CONFLICT (counted_by, value)
-            DO UPDATE SET sessions = sessions + 1, created_s = created_s + excluded.created_s;
+            DO UPDATE SET sessions = sessions + 1, created_ms = created_ms + excluded.created_ms;
         END
     """,
     "discount_gone_session": """
         AFTER DELETE ON sessions BEGIN
-            UPDATE session_counts SET sessions = sessions - 1, created_s = created_s - strftime('%s', OLD.created_at)
+            UPDATE session_counts SET sessions = max(sessions - 1, 0), created_ms = created_ms - {old_ms}
             WHERE counted_by = 'all';
-            UPDATE session_counts SET sessions = sessions - 1
+            UPDATE session_counts SET sessions = max(sessions - 1, 0)
             WHERE counted_by = 'status' AND value = OLD.status;
             UPDATE session_counts SET sessions = sessions - 1
             WHERE counted_by = 'created' AND value = substr(OLD.created_at, 1, 16);
+            DELETE FROM session_counts
+            WHERE counted_by = 'created' AND value = substr(OLD.created_at, 1, 16) AND sessions <= 0;
+        END
+    """,
+    "count_moved_session": """
+        AFTER UPDATE OF created_at ON sessions WHEN NEW.created_at <> OLD.created_at BEGIN
+            UPDATE session_counts SET created_ms = created_ms - {old_ms} + {new_ms} WHERE counted_by = 'all';
+            UPDATE session_counts SET sessions = sessions - 1
+            WHERE counted_by = 'created' AND value = substr(OLD.created_at, 1, 16);
+            DELETE FROM session_counts
+            WHERE counted_by = 'created' AND value = substr(OLD.created_at, 1, 16) AND sessions <= 0;
+            INSERT INTO session_counts (counted_by, value, sessions, created_ms)
+            VALUES ('created', substr(NEW.created_at, 1, 16), 1, 0)
+            ON CONFLICT (counted_by, value) DO UPDATE SET sessions = sessions + 1;
         END
     """,
     "count_status": """
         AFTER UPDATE OF status ON sessions WHEN NEW.status <> OLD.status BEGIN
-            UPDATE session_counts SET sessions = sessions + iif(value = NEW.status, 1, -1)
+            UPDATE session_counts SET sessions = max(sessions + iif(value = NEW.status, 1, -1), 0)
             WHERE counted_by = 'status' AND value IN (NEW.status, OLD.status);
         END
     """,
     "count_new_processing": """
         AFTER INSERT ON sessions WHEN NEW.status = 'processing' BEGIN
-            INSERT INTO session_counts (counted_by, value, sessions, created_s)
+            INSERT INTO session_counts (counted_by, value, sessions, created_ms)
             VALUES ('quiet', substr(NEW.updated_at, 1, 16), 1, 0)
             ON CONFLICT (counted_by, value) DO UPDATE SET sessions = sessions + 1;
         END
@@ -57,6 +74,8 @@ TRIGGERS = {
         AFTER DELETE ON sessions WHEN OLD.status = 'processing' BEGIN
             UPDATE session_counts SET sessions = sessions - 1
             WHERE counted_by = 'quiet' AND value = substr(OLD.updated_at, 1, 16);
+            DELETE FROM session_counts
+            WHERE counted_by = 'quiet' AND value = substr(OLD.updated_at, 1, 16) AND sessions <= 0;
         END
     """,
     # Ticks within one minute cost these two a comparison each.
@@ -65,7 +84,7 @@ TRIGGERS = {
         WHEN NEW.status = 'processing'
             AND (OLD.status <> 'processing' OR substr(NEW.updated_at, 1, 16) <> substr(OLD.updated_at, 1, 16))
         BEGIN
-            INSERT INTO session_counts (counted_by, value, sessions, created_s)
+            INSERT INTO session_counts (counted_by, value, sessions, created_ms)
             VALUES ('quiet', substr(NEW.updated_at, 1, 16), 1, 0)
             ON CONFLICT (counted_by, value) DO UPDATE SET sessions = sessions + 1;
         END
@@ -77,6 +96,8 @@ TRIGGERS = {
         BEGIN
             UPDATE session_counts SET sessions = sessions - 1
             WHERE counted_by = 'quiet' AND value = substr(OLD.updated_at, 1, 16);
+            DELETE FROM session_counts
+            WHERE counted_by = 'quiet' AND value = substr(OLD.updated_at, 1, 16) AND sessions <= 0;
         END
     """,
 }
@@ -88,17 +109,17 @@ def upgrade() -> None:
         sa.Column("counted_by", sa.Text(), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
         sa.Column("sessions", sa.Integer(), nullable=False),
-        sa.Column("created_s", sa.BigInteger(), nullable=False),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("counted_by", "value", name=op.f("pk_session_counts")),
         sa.CheckConstraint(
             "counted_by IN ('all', 'status', 'created', 'quiet')", name=op.f("ck_session_counts_counted_by_known")
         ),
-        sa.CheckConstraint("sessions >= 0", name=op.f("ck_session_counts_sessions_counted")),
         sqlite_with_rowid=False,
     )
     op.execute(
         "INSERT INTO session_counts "
-        "SELECT 'all', '', count(*), coalesce(sum(strftime('%s', created_at)), 0) FROM sessions"
+        "SELECT 'all', '', count(*), "
+        "coalesce(sum((strftime('%s', created_at) - 1577836800) * 1000 + substr(created_at, 21, 3)), 0) FROM sessions"
     )
     op.execute("INSERT INTO session_counts SELECT 'status', status, count(*), 0 FROM sessions GROUP BY status")
     # A change of status finds both of its rows.
@@ -116,7 +137,8 @@ def upgrade() -> None:
         "FROM sessions WHERE status = 'processing' GROUP BY substr(updated_at, 1, 16)"
     )
     for name, body in TRIGGERS.items():
-        op.execute(f"CREATE TRIGGER {name} {body}")
+        new_ms, old_ms = MILLISECONDS.format("NEW.created_at"), MILLISECONDS.format("OLD.created_at")
+        op.execute(f"CREATE TRIGGER {name} {body.format(new_ms=new_ms, old_ms=old_ms)}")
     op.drop_index("ix_session_events_session_id_event_id", "session_events")
 
 

@@ -135,8 +135,6 @@ def clear(store: Store) -> int:
 
 def prune_history(store: Store, should_stop: Callable[[], bool] = never) -> int:
     """Deletes events and tombstones that are past their own retention."""
-
-    store.engine.write(lambda unit: unit.statistics.forget_empty_minutes())
     settings = store.settings
     event_hours = HOURS_PER_DAY * settings.event_retention_days
     tombstone_hours = HOURS_PER_DAY * settings.tombstone_retention_days

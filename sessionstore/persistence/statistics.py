@@ -1,10 +1,10 @@
 """Counts and ages, from the counts that the database keeps itself: as fast at a million sessions as at ten."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from sqlalchemy import Table, and_, bindparam, case, delete, exists, func, select
+from sqlalchemy import Table, and_, bindparam, case, exists, func, select
 
 from sessionstore.clock import hours_before
 from sessionstore.models import SECONDS_PER_HOUR, GenerationStatus
@@ -15,18 +15,20 @@ from sessionstore.persistence.tables import SessionCountRow, SessionRow
 SESSIONS, COUNTS = cast(Table, SessionRow.__table__), cast(Table, SessionCountRow.__table__)
 sessions, counts = SESSIONS.c, COUNTS.c
 
-_total = select(func.coalesce(func.sum(counts.sessions), 0))
+_sum_of_sessions = select(func.coalesce(func.sum(counts.sessions), 0))
 COUNT_BY_STATUS = select(counts.value, counts.sessions).where(counts.counted_by == "status")
-COUNT_SESSIONS = select(counts.sessions, counts.created_s).where(counts.counted_by == "all")
+COUNT_SESSIONS = select(counts.sessions, counts.created_ms).where(counts.counted_by == "all")
 EXTREMES = select(
     select(func.min(sessions.created_at)).scalar_subquery().label("first"),
     select(func.max(sessions.created_at)).scalar_subquery().label("last"),
 )
 
+COUNTED_FROM = datetime(2020, 1, 1, tzinfo=UTC)
+
 # Whole minutes come from the counts; of the one in which `moment` lies, the sessions are looked at.
 _moment, _minute_end = bindparam("moment", type_=Instant()), bindparam("minute_end", type_=Instant())
 COUNT_CREATED_AFTER = select(
-    _total.where(counts.counted_by == "created", counts.value > bindparam("minute")).scalar_subquery()
+    _sum_of_sessions.where(counts.counted_by == "created", counts.value > bindparam("minute")).scalar_subquery()
     + select(func.count())
     .select_from(SESSIONS)
     .where(sessions.created_at > _moment, sessions.created_at <= _minute_end)
@@ -38,7 +40,7 @@ _quiet_in_the_minute = and_(
     sessions.updated_at >= bindparam("minute_start", type_=Instant()),
 )
 COUNT_QUIET_SINCE = select(
-    _total.where(counts.counted_by == "quiet", counts.value < bindparam("minute")).scalar_subquery()
+    _sum_of_sessions.where(counts.counted_by == "quiet", counts.value < bindparam("minute")).scalar_subquery()
     + case(
         (
             exists().where(counts.counted_by == "quiet", counts.value == bindparam("minute"), counts.sessions > 0),
@@ -82,30 +84,27 @@ class StatisticsRepository:
         earlier = select(func.count()).where(sessions.status == status, sessions[column] < moment)
         return self._statements.core.execute(earlier).scalar_one()
 
-    def forget_empty_minutes(self) -> None:
-        """Deletes the minutes in which nothing is counted any more."""
-        self._statements.core.execute(
-            delete(COUNTS).where(counts.sessions == 0, counts.counted_by.in_(("created", "quiet")))
-        )
-
     def count_quiet_since(self, moment: datetime) -> int:
-        """Processing sessions that nothing was written for since before `moment`."""
+        """Processing sessions that nothing was written for since before `moment`.
+
+        Reads processing sessions only while one of them was last written in the very minute of `moment`.
+        """
         minute_start = moment.replace(second=0, microsecond=0)
         parameters = {"moment": moment, "minute": _minute_of(moment), "minute_start": minute_start}
         return int(self._statements.first(COUNT_QUIET_SINCE, parameters)[0])
 
     def ages(self) -> AgeStatistics:
-        total, created_s = self._statements.first(COUNT_SESSIONS)
-        if not total:
+        total, created_ms = self._statements.first(COUNT_SESSIONS)
+        extremes = self._statements.first(EXTREMES)
+        if not total or extremes.first is None:
             return AgeStatistics()
         within_1h, within_6h, within_24h = (self._count_younger_than(hours) for hours in (1, 6, 24))
-        extremes = self._statements.first(EXTREMES)
         return AgeStatistics(
             within_1h,
             within_6h - within_1h,
             within_24h - within_6h,
             total - within_24h,
-            (self._now.timestamp() - created_s / total) / SECONDS_PER_HOUR,
+            self._hours_since(COUNTED_FROM + timedelta(milliseconds=created_ms / total)),
             self._hours_since(extremes.first),
             self._hours_since(extremes.last),
         )

@@ -85,21 +85,21 @@ class SessionRow(Base):
 class SessionCountRow(Base):
     """How many living sessions have one thing in common; kept by triggers, so that counting never reads sessions.
 
-    `counted_by` all: one row, with the sum of the creations in seconds since 1970 as `created_s`. status: `value` is
-    the status. created: it is the minute of the creation. quiet: that of the last write, of processing sessions only.
+    `counted_by` all: one row, with the sum of the creations in milliseconds since 2020 as `created_ms`. status:
+    `value` is the status. created: it is the minute of the creation. quiet: that of the last write, of processing
+    sessions only.
     """
 
     __tablename__ = "session_counts"
     __table_args__ = (
         CheckConstraint(_one_of("counted_by", ("all", "status", "created", "quiet")), name="counted_by_known"),
-        CheckConstraint("sessions >= 0", name="sessions_counted"),
         {"sqlite_with_rowid": False},
     )
 
     counted_by: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[str] = mapped_column(primary_key=True)
     sessions: Mapped[int]
-    created_s: Mapped[int] = mapped_column(BigInteger)
+    created_ms: Mapped[int] = mapped_column(BigInteger)
 
 
 class SceneRow(Base):

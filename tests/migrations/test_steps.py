@@ -156,7 +156,7 @@ def test_sessions_from_before_there_were_counts_are_counted_when_they_are_migrat
     assert manager.get_session_count() == 3
     assert manager.get_performance_stats()["average_age_hours"] == 0.0
     assert query(database, "SELECT * FROM session_counts WHERE sessions > 0 ORDER BY 1, 2") == [
-        ("all", "", 3, 3 * 1767268800),
+        ("all", "", 3, 3 * (1767268800 - 1577836800) * 1000),
         ("created", "2026-01-01 12:00", 3, 0),
         ("quiet", "2026-01-01 12:00", 1, 0),
         ("status", "pending", 2, 0),
