@@ -40,12 +40,13 @@ class SessionEvent:
 
 
 class CallbackRegistry:
-    """Callbacks by event type. Any thread may register while others dispatch."""
+    """Callbacks by event type. Any thread may register while others dispatch; `is_silent` while there are none."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         # Tuples are replaced, never changed, so that dispatching needs no lock.
         self._callbacks: dict[EventType, tuple[SessionCallback, ...]] = {}
+        self.is_silent = True
 
     def register(self, event_type: str, callback: SessionCallback) -> None:
         """Adds `callback`; the same one twice is called twice.
@@ -59,6 +60,7 @@ class CallbackRegistry:
         known = _event_type(event_type)
         with self._lock:
             self._callbacks[known] = (*self._callbacks.get(known, ()), callback)
+            self.is_silent = False
 
     def unregister(self, event_type: str, callback: SessionCallback) -> bool:
         """Takes one registration of `callback` back; False when there was none.
@@ -73,13 +75,8 @@ class CallbackRegistry:
                 return False
             remaining.remove(callback)
             self._callbacks[known] = tuple(remaining)
-            if not remaining:
-                del self._callbacks[known]
+            self.is_silent = not any(self._callbacks.values())
             return True
-
-    def has_any(self) -> bool:
-        """Whether anybody listens to anything."""
-        return bool(self._callbacks)
 
     def wants(self, event_type: EventType) -> bool:
         """Whether anybody listens: snapshots nobody looks at are not loaded."""

@@ -24,9 +24,11 @@ class InterruptAt:
     def __init__(self, point: int) -> None:
         self.where: str | None = None
         self._left = point
+        # Kept: the interpreter goes on using a profile function that takes itself off, and must not find it freed.
+        self._profile = self._count
 
     def install(self) -> None:
-        sys.setprofile(self._count)
+        sys.setprofile(self._profile)
 
     def _count(self, frame: FrameType, event: str, argument: Any) -> None:
         # Pydantic's serializers ask an enum for its value, and swallow whatever that raises.

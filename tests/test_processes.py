@@ -102,3 +102,14 @@ def test_a_forked_child_that_opens_its_own_manager_works_beside_the_parent(datab
     assert child == ("child: True" if what == "own-while-writing" else "child: 2")
     assert sessions == "parent: ['child', 'parent-after', 'parent-before']"
     assert shutdown == "parent: True"
+
+
+@pytest.mark.parametrize("how", ["block", "lock", "callback"])
+def test_a_child_that_is_forked_inside_a_call_changes_nothing_through_its_parents_connection(
+    database: Path, how: str
+) -> None:
+    with Worker("fork_inside", database, how) as worker:
+        reports = worker.rest()
+    kept = [("before", "{}")] + ([("with-callback", "{}")] if how == "callback" else [])
+    refused = [] if how == "callback" else ["child: its end refused"]
+    assert reports == ["child: refused", *refused, f"parent: {kept}", "parent: after", "parent: True"]

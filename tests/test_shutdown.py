@@ -1,5 +1,6 @@
 """Shutting down: everybody who called gets an answer, what was acknowledged stays, and nothing hangs."""
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 from sessionstore import ManagerClosedError, SessionManager, SessionManagerError
 from sessionstore.testing import ManualClock, wait_for_cleanup
 from tests.concurrency import PATIENCE_SECONDS, Caller, Holder, all_at_once, ask, manager_on, queue_up, request, scene
+from tests.conftest import OpenManager
 
 CALLS: list[Callable[[SessionManager], object]] = [
     lambda manager: manager.create_session(request()),
@@ -204,3 +206,28 @@ def test_shutdown_succeeds_although_the_last_access_times_cannot_be_saved(
     database.unlink()
     assert manager.shutdown()
     assert "access times could not be saved" in caplog.text
+
+
+def test_closing_does_not_mind_threads_that_come_for_the_first_time(open_manager: OpenManager) -> None:
+    gate, switch_interval = open_manager()._store.engine.gate, sys.getswitchinterval()
+    stop = threading.Event()
+
+    def come_and_go() -> None:
+        while not stop.is_set():
+            thread = threading.Thread(target=lambda: gate.place)
+            thread.start()
+            thread.join()
+
+    comers = [threading.Thread(target=come_and_go) for _ in range(3)]
+    sys.setswitchinterval(0.00001)
+    try:
+        for comer in comers:
+            comer.start()
+        for _ in range(1500):
+            assert gate.shut(1)
+    finally:
+        stop.set()
+        sys.setswitchinterval(switch_interval)
+        for comer in comers:
+            comer.join()
+        gate._shut = False

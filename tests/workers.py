@@ -238,6 +238,61 @@ def fork(database: Path, what: str) -> None:
     say(f"parent: {manager.shutdown(timeout=5)}")
 
 
+def fork_inside(database: Path, how: str) -> None:
+    """Forks inside a transaction or a callback; the child goes on in it, the parent undoes it."""
+    manager = manager_on(database)
+
+    def go_on_in_child() -> str:
+        try:
+            manager.create_session(request(), session_id="child")
+        except DatabaseUnavailableError:
+            return "refused"
+        return "written"
+
+    def in_block() -> None:
+        with manager.transaction():
+            manager.create_session(request(), session_id="both")
+            child = os.fork()
+            if child:
+                os.waitpid(child, 0)
+                raise KeyError("undone")
+            say(f"child: {go_on_in_child()}")
+
+    def in_lock() -> None:
+        def operation(session: GenerationSession) -> None:
+            session.metadata["by"] = "both"
+            child = os.fork()
+            if child:
+                os.waitpid(child, 0)
+                raise KeyError("undone")
+            say(f"child: {go_on_in_child()}")
+
+        manager.with_session_lock("before", operation)
+
+    def in_callback() -> None:
+        def callback(session_id: str, session: GenerationSession) -> None:
+            in_child(go_on_in_child)
+
+        manager.register_session_callback("created", callback)
+        manager.create_session(request(), session_id="with-callback")
+        manager.unregister_session_callback("created", callback)
+
+    manager.create_session(request(), session_id="before")
+    parent = os.getpid()
+    try:
+        {"block": in_block, "lock": in_lock, "callback": in_callback}[how]()
+    except KeyError:
+        pass
+    except DatabaseUnavailableError:
+        say("child: its end refused")
+    if os.getpid() != parent:
+        os._exit(0)
+    sessions = ask(database, "SELECT session_id, metadata FROM sessions ORDER BY session_id")
+    say(f"parent: {sessions}")
+    say(f"parent: {manager.create_session(request(), session_id='after')}")
+    say(f"parent: {manager.shutdown()}")
+
+
 def _fork_while_others_write(manager: SessionManager, use_own: Callable[[], int]) -> None:
     stop = threading.Event()
 
@@ -281,5 +336,6 @@ if __name__ == "__main__":
         "acknowledge": acknowledge,
         "careless": careless,
         "fork": fork,
+        "fork_inside": fork_inside,
     }
     commands[command](Path(path), *rest)

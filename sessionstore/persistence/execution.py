@@ -8,6 +8,7 @@ SQLAlchemy, by the types' own processors.
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter, methodcaller
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import Connection, Delete, Dialect, Insert, Select, Update
@@ -119,6 +120,10 @@ class Executor:
             return take(self._driver.execute(sql, values))
         except self._driver_error as error:
             raise self._translate(error) from error
+
+    def disown(self) -> None:
+        """In a forked child: nothing is executed any more, as if the transaction had been ended."""
+        self._driver = SimpleNamespace(in_transaction=False)
 
     def is_in_transaction(self) -> bool:
         """False when the database ended the transaction, or the connection is closed."""

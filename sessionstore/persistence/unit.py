@@ -55,7 +55,7 @@ class UnitOfWork:
 
     def publish(self, session_id: str, *event_types: EventType) -> None:
         """Has callbacks of these types called after the commit, with the session as it stands in the unit now."""
-        if not self._callbacks.has_any():
+        if self._callbacks.is_silent:
             return
         wanted = [each for each in event_types if self._callbacks.wants(each)]
         session = self.sessions.get(session_id) if wanted else None

@@ -354,3 +354,37 @@ def test_only_who_had_company_the_last_time_waits_for_it(database: Path, monkeyp
         for text in ("alone again", "and again"):
             set_message(manager, "a", text)
     assert awaited == [2]
+
+
+def test_an_error_in_doubt_from_somebody_elses_commit_is_only_passed_on(database: Path) -> None:
+    theirs = DatabaseUnavailableError("another store", in_doubt=True)
+
+    def fail(_: object) -> None:
+        raise theirs
+
+    with manager_on(database) as manager:
+        manager.create_session(request(), session_id="a")
+        with pytest.raises(DatabaseUnavailableError) as caught:
+            manager.with_session_lock("a", fail)
+    assert caught.value is theirs
+
+
+@pytest.mark.parametrize(("durability", "synchronous"), [("full", 2), ("normal", 1)])
+def test_every_connection_syncs_as_the_durability_says(database: Path, durability: str, synchronous: int) -> None:
+    with manager_on(database, durability=durability) as manager:
+        engine = engine_of(manager)
+        for driver in (engine._writer.driver, engine._connect()):
+            assert driver.execute("PRAGMA synchronous").fetchone() == (synchronous,)
+
+
+def test_a_session_is_read_by_two_statements_however_many_scenes_it_has(database: Path) -> None:
+    statements: list[str] = []
+    with manager_on(database) as manager:
+        manager.create_session(request(), session_id="a")
+        manager.set_session_scenes("a", [scene(number) for number in range(50)])
+        manager.get_session("a")
+        (reader,) = engine_of(manager)._readers._idle
+        reader.driver.set_trace_callback(statements.append)
+        manager.get_session("a")
+        reader.driver.set_trace_callback(None)
+    assert [statement.split()[0] for statement in statements] == ["BEGIN", "SELECT", "SELECT", "COMMIT"]

@@ -1,5 +1,6 @@
 """The queue by itself: who leads, who follows, in which order, and who is left when somebody goes away."""
 
+import _thread
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import pytest
 
 from sessionstore import SessionLockError
 from sessionstore.persistence.engines.sqlite import queue as queue_module
+from sessionstore.persistence.engines.sqlite.errors import lock_timeout_error
 from sessionstore.persistence.engines.sqlite.queue import Turn, WriteQueue
 from tests.concurrency import PATIENCE_SECONDS, Caller, wait_until
 
@@ -311,3 +313,56 @@ def test_company_that_does_not_come_is_awaited_for_a_moment_only() -> None:
     leader.is_here = True
     queue.enter(leader)
     Caller(lambda: queue.await_company(leader, 1)).finish()
+
+
+def test_who_is_refused_is_not_taken_in_hand_in_the_same_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that says nothing was changed must not be followed by the change."""
+    queue, lead = WriteQueue(0.05), Record()
+    gathered: list[list[Turn]] = []
+
+    def gather_meanwhile(seconds: float) -> SessionLockError:
+        group: list[Turn] = []
+        Caller(lambda: queue.gather(group)).finish()
+        gathered.append(group)
+        return lock_timeout_error(seconds)
+
+    monkeypatch.setattr(queue_module, "lock_timeout_error", gather_meanwhile)
+    alone = occupied(queue)
+    assert isinstance(Caller(lambda: submit(queue, "late", lead)).join().error, SessionLockError)
+    assert gathered == [[]]
+    alone.leave.set()
+
+
+def test_the_next_in_the_queue_is_woken_and_does_not_find_out_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_module, "LOOK_AGAIN_SECONDS", 10 * PATIENCE_SECONDS)
+    queue, lead = WriteQueue(20 * PATIENCE_SECONDS), Record()
+    first = occupied(queue)
+    second = queued(queue, "second", lead)
+    first.leave.set()
+    assert second.finish() == "second"
+
+
+def test_a_finalizer_that_writes_while_its_thread_changes_the_queue_does_not_wait_for_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The garbage collector may end an abandoned transaction wherever something is allocated."""
+    queue, lead = WriteQueue(30), Record()
+    abandoned = Turn("abandoned", time.monotonic() + 30)
+
+    class LockOfATurn:
+        def __new__(cls) -> Any:
+            queue.leave(abandoned)
+            return _thread.allocate_lock()
+
+    alone = occupied(queue)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading, "Lock", LockOfATurn)
+        turn = Turn("a", time.monotonic() + 30)
+        turn.is_here = True
+        entering = _thread.start_new_thread(queue.enter, (turn,))
+        wait_until(lambda: turn in queue._waiting, f"thread {entering} to queue")
+    alone.leave.set()
+    wait_until(lambda: queue._owner is turn)
+    turn.is_here = False
+    queue.leave(turn)
+    assert submit(queue, "b", lead) == "b"

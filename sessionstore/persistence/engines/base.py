@@ -96,7 +96,10 @@ class Engine(ABC):
     def _write(self, place: Place, work: Work[T]) -> T:
         if place.unit is not None:
             return place.unit.nest(work)
-        return self._published(self._run_write(work))
+        outcome = self._run_write(work)
+        if outcome.events:
+            self._callbacks.dispatch(outcome.events)
+        return outcome.result
 
     def _write_alone(self, place: Place, work: Work[T]) -> T:
         if place.unit is not None:
@@ -110,7 +113,9 @@ class Engine(ABC):
                 place.unit = None
                 unit.is_over = True
 
-        return self._published(self._run_write_alone(joined))
+        outcome = self._run_write_alone(joined)
+        self._callbacks.dispatch(outcome.events)
+        return outcome.result
 
     def _read(self, place: Place, work: Work[T]) -> T:
         return self._run_read(work) if place.unit is None else work(place.unit)
@@ -123,11 +128,6 @@ class Engine(ABC):
             self._callbacks.dispatch((yield from self._hold(place)))
         finally:
             place.is_inside = was_inside
-
-    def _published(self, outcome: "Outcome[T]") -> T:
-        if outcome.events:
-            self._callbacks.dispatch(outcome.events)
-        return outcome.result
 
     def _unit(self, statements: Executor) -> UnitOfWork:
         now = self._clock()

@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 from weakref import WeakSet
 
 from sessionstore.errors import DatabaseUnavailableError, ManagerClosedError
@@ -66,23 +66,20 @@ class Gate:
         """
         place = self._of_thread.place
         if place.is_inside:
+            self._require_own_process()
             return call(place, argument)
         place.is_inside = True
         try:
-            if self._shut or os.getpid() != self._process:
-                self._refuse()
+            self.require_open()
             return call(place, argument)
         finally:
             place.is_inside = False
 
     def require_open(self) -> None:
         """To be asked once the place is marked. Raises as `run` does."""
-        if self._shut or os.getpid() != self._process:
-            self._refuse()
-
-    def _refuse(self) -> NoReturn:
         self._require_own_process()
-        raise ManagerClosedError("this manager was shut down; its sessions are safe, open a new SessionManager")
+        if self._shut:
+            raise ManagerClosedError("this manager was shut down; its sessions are safe, open a new SessionManager")
 
     def run_while_shut(self, call: Callable[[], object]) -> None:
         """For the closer: lets this thread in although the gate is shut."""
@@ -101,11 +98,19 @@ class Gate:
         self._require_own_process()
         self._shut = True
         deadline = time.monotonic() + timeout
-        while any(place.is_inside and place is not self.place for place in set(self._places)):
+        while any(place.is_inside and place is not self.place for place in self._all_places()):
             if time.monotonic() >= deadline:
                 return False
             time.sleep(LEAVING_POLL_SECONDS)
         return True
+
+    def _all_places(self) -> list[Place]:
+        while True:
+            try:
+                return list(self._places)
+            except RuntimeError:
+                # Threads that call for the first time add theirs meanwhile.
+                continue
 
     def _require_own_process(self) -> None:
         if os.getpid() != self._process:

@@ -72,12 +72,10 @@ class SqliteEngine(Engine):
         return str(self._file)
 
     def _run_write(self, work: Work[T]) -> Outcome[T]:
-        outcome: Outcome[T] = self._commits.write(work)
-        return outcome
+        return _outcome_or_raise(self._commits.write(work))
 
     def _run_write_alone(self, work: Work[T]) -> Outcome[T]:
-        outcome: Outcome[T] = self._commits.write(work, is_alone=True)
-        return outcome
+        return _outcome_or_raise(self._commits.write(work, is_alone=True))
 
     def _run_read(self, work: Work[T]) -> T:
         return self._readers.run(lambda statements: work(self._unit(statements)))
@@ -122,3 +120,14 @@ class SqliteEngine(Engine):
 
     def _holding(self, connect: Callable[[], Any]) -> Callable[[], HeldConnection]:
         return partial(HeldConnection, sqlalchemy_engine(connect, str(self._file)), str(self._file))
+
+
+def _outcome_or_raise(answer: Any) -> Outcome[Any]:
+    if isinstance(answer, Exception):
+        try:
+            raise answer
+        finally:
+            # An error that holds on to the frame that holds it would wait for the garbage collector.
+            del answer
+    outcome: Outcome[Any] = answer
+    return outcome

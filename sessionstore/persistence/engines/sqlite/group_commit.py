@@ -6,10 +6,11 @@ the turn next settles it: who is committed is answered, who is not goes back to 
 """
 
 import copy
+import os
 import sqlite3
-import time
 from collections.abc import Callable, Generator
 from typing import Any
+from weakref import WeakSet
 
 from sessionstore.errors import DatabaseUnavailableError
 from sessionstore.events import SessionEvent
@@ -21,6 +22,17 @@ from sessionstore.persistence.engines.sqlite.queue import Turn, WriteQueue
 from sessionstore.persistence.engines.sqlite.writer import Writer
 from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.unit import UnitOfWork
+
+# For a forked child, which must let go of all of them.
+_living: "WeakSet[GroupCommit]" = WeakSet()
+
+
+def _disown_all() -> None:
+    for each in list(_living):
+        each.disown()
+
+
+os.register_at_fork(after_in_child=_disown_all)
 
 
 class Group:
@@ -51,18 +63,19 @@ class GroupCommit:
         self._checkpoints = checkpoints
         self._new_unit = new_unit
         self._group: Group | None = None
-        # How many were taken along the last time, and whether one of them failed.
-        self._company = 0
+        # How many the last group had beside its leader, and whether one of the last that had any failed.
+        self._last_company = 0
         self._is_careful = False
+        _living.add(self)
 
     def write(self, work: Any, *, is_alone: bool = False) -> Any:
-        """Has `work` done, by this thread or, unless `is_alone`, by another that leads; its outcome.
+        """Has `work` done, by this thread or, unless `is_alone`, by another that leads; its outcome or its error.
 
         Raises:
             SessionLockError: when the lock timeout passed first.
             DatabaseUnavailableError: when the database failed; `in_doubt` when it failed in the commit.
         """
-        turn = Turn(work, time.monotonic() + self._queue.lock_timeout, is_alone)
+        turn = self._queue.new_turn(work, is_alone=is_alone)
         turn.is_here = True
         try:
             self._queue.enter(turn)
@@ -71,17 +84,16 @@ class GroupCommit:
         finally:
             turn.is_here = False
             self._queue.leave(turn)
-        if isinstance(turn.answer, Exception):
-            raise turn.answer
         return turn.answer
 
     def hold(self, place: Place) -> Generator[None, None, list[SessionEvent]]:
         """A transaction of this thread around one `yield`, its unit in `place` meanwhile. Raises as `write` does."""
-        turn = Turn(None, time.monotonic() + self._queue.lock_timeout, True)
+        turn = self._queue.new_turn(None, is_alone=True)
         turn.is_here = True
         try:
             self._queue.enter(turn)
-            group = self._begin_group(turn)
+            self._settle()
+            group = self._group = Group(turn)
             try:
                 held = self._writer.begin(turn.deadline)
                 place.unit = unit = self._new_unit(held.statements)
@@ -93,6 +105,7 @@ class GroupCommit:
                 group.outcomes.append(Outcome(None, unit.events))
                 self._writer.commit(held, group.proof)
             finally:
+                # In line, as in `_commit_group`.
                 try:
                     if (open_one := self._writer.held) is not None and open_one.driver.in_transaction:
                         open_one.driver.execute("ROLLBACK")
@@ -108,7 +121,7 @@ class GroupCommit:
 
     def while_nobody_writes(self, act: Callable[[], None]) -> None:
         """Waits for the turn, and calls `act` outside any transaction."""
-        turn = Turn(None, time.monotonic() + self._queue.lock_timeout, True)
+        turn = self._queue.new_turn(None, is_alone=True)
         turn.is_here = True
         try:
             self._queue.enter(turn)
@@ -120,35 +133,36 @@ class GroupCommit:
 
     def checkpoint(self) -> None:
         """Moves the WAL into the file, for who has the turn."""
-        self._checkpoints.run(self._writer.driver)
+        if self._writer.held is not None:
+            self._checkpoints.run(self._writer.held.driver)
 
-    def _begin_group(self, turn: Turn) -> Group:
-        """The group of the thread that has the turn; before that, what an interrupted leader left is settled."""
-        if self._group is not None:
-            self._settle()
-        group = self._group = Group(turn)
-        return group
+    def disown(self) -> None:
+        """In a forked child: nothing here is its own, and a transaction that it leaves must not be touched."""
+        self._queue.disown()
+        self._writer.disown()
+        self._group = None
 
     def _commit_group(self, turn: Turn) -> None:
         """Answers the turn, and whoever could be taken along; leaves it unanswered when all must begin again."""
-        group = self._begin_group(turn)
-        # It may have been in the hands of an interrupted leader, and be answered now.
-        if turn.answer is not None:
-            return
+        if self._group is not None:
+            # Left by an interrupted leader, which may have had this very turn in hand.
+            self._settle()
+            if turn.answer is not None:
+                return
+        group = self._group = Group(turn)
         try:
-            if self._company and not turn.is_alone:
-                self._queue.await_company(turn, self._company)
+            if self._last_company and not turn.is_alone:
+                self._queue.await_company(turn, self._last_company)
             held = self._writer.begin(turn.deadline)
             self._run_works(group, held.statements)
-            self._writer.commit(held, group.proof)
+            try:
+                self._writer.commit(held, group.proof)
+            except DatabaseUnavailableError as error:
+                _give_all(group, error)
         except _TrustBrokenError:
             self._is_careful = True
         except _GroupBrokenError as broken:
             broken.turn.give(broken.error)
-        except DatabaseUnavailableError as error:
-            if error.in_doubt:
-                _give_all(group, error)
-            raise
         finally:
             # By the driver's own calls, which nothing can interrupt before they are done: an open transaction
             # would keep other processes waiting until this one writes again.
@@ -162,15 +176,15 @@ class GroupCommit:
     def _run_works(self, group: Group, statements: Executor) -> None:
         """Runs the leader's work, then that of all who come meanwhile."""
         turns, outcomes = group.turns, group.outcomes
-        run_beside_others = self._run_in_savepoint if self._is_careful else self._run_on_trust
         unit = self._new_unit(statements)
         outcomes.append(Outcome(turns[0].work(unit), unit.events))
-        while self._queue.is_anybody_waiting() and not turns[0].is_alone:
+        if turns[0].is_alone:
+            return
+        self._queue.gather(turns)
+        run_beside_others = self._run_in_savepoint if self._is_careful else self._run_on_trust
+        while len(outcomes) < len(turns):
+            outcomes.append(run_beside_others(turns[len(outcomes)], statements))
             self._queue.gather(turns)
-            if len(outcomes) == len(turns):
-                break
-            while len(outcomes) < len(turns):
-                outcomes.append(run_beside_others(turns[len(outcomes)], statements))
 
     def _run_on_trust(self, turn: Turn, statements: Executor) -> Outcome[Any]:
         """Without a savepoint. Works seldom fail, and two statements more for each are a third of a group's cost."""
@@ -206,8 +220,8 @@ class GroupCommit:
         else:
             for turn, outcome in zip(group.turns, group.outcomes, strict=True):
                 turn.give(outcome)
-            self._company = len(group.turns) - 1
-            if self._company:
+            self._last_company = len(group.turns) - 1
+            if self._last_company:
                 self._is_careful = any(isinstance(outcome, Exception) for outcome in group.outcomes)
             if self._checkpoints.is_due(wal_bytes):
                 self.checkpoint()

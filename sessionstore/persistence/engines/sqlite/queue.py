@@ -50,8 +50,7 @@ class Turn:
         """Answers and wakes the thread; an answer that is there stays."""
         if self.answer is None:
             self.answer = answer
-        if self._wake is not None:
-            self.wake()
+        self.wake()
 
     def prepare_to_wait(self) -> None:
         self._wake = threading.Lock()
@@ -75,7 +74,8 @@ class WriteQueue:
     def __init__(self, lock_timeout: float) -> None:
         """`lock_timeout`: seconds that a turn waits, here and for other processes together."""
         self.lock_timeout = lock_timeout
-        self._mutex = threading.Lock()
+        # Reentrant: a signal handler, or a finalizer that the garbage collector runs, may write in this very thread.
+        self._mutex = threading.RLock()
         self._waiting: deque[Turn] = deque()
         self._owner: Turn | None = None
         self._awaited = 0
@@ -87,11 +87,14 @@ class WriteQueue:
             SessionLockError: when the deadline passed while still queued.
         """
         with self._mutex:
+            if self._owner is None and not self._waiting:
+                self._owner = turn
+                return
             if self._is_free():
-                if not self._waiting:
-                    self._owner = turn
-                    return
                 self._seat_next()
+            if self._owner is None:
+                self._owner = turn
+                return
             turn.prepare_to_wait()
             self._waiting.append(turn)
             if len(self._waiting) == self._awaited and self._owner is not None:
@@ -100,13 +103,21 @@ class WriteQueue:
             left = LOOK_AGAIN_SECONDS if turn.is_taken else turn.deadline - time.monotonic()
             turn.wait(min(left, LOOK_AGAIN_SECONDS))
 
+    def disown(self) -> None:
+        """In a forked child, where the threads that were in here do not exist."""
+        self._mutex = threading.RLock()
+
+    def new_turn(self, work: Any, *, is_alone: bool) -> Turn:
+        """A turn whose deadline is a lock timeout from now."""
+        return Turn(work, time.monotonic() + self.lock_timeout, is_alone)
+
     def leave(self, turn: Turn) -> None:
         """Passes the right on, if the turn has it. `is_here` is false by now."""
         with self._mutex:
-            if self._is_free():
+            if self._owner is turn and not self._waiting:
                 self._owner = None
-                if self._waiting:
-                    self._seat_next()
+            elif self._is_free():
+                self._seat_next()
             elif turn in self._waiting:
                 self._waiting.remove(turn)
 
@@ -122,6 +133,8 @@ class WriteQueue:
 
     def gather(self, group: list[Turn]) -> None:
         """Adds to the owner's group who waits for somebody to write for them, up to one who writes alone."""
+        if not self._waiting:
+            return
         with self._mutex:
             while self._waiting and len(group) < MAX_GROUP:
                 turn = self._waiting[0]
@@ -140,9 +153,6 @@ class WriteQueue:
                 if self._is_open(turn) and turn not in self._waiting:
                     self._waiting.appendleft(turn)
 
-    def is_anybody_waiting(self) -> bool:
-        return bool(self._waiting)
-
     def _is_through(self, turn: Turn) -> bool:
         """Whether the wait is over; one that nobody took in hand ends with its deadline."""
         if turn.answer is not None:
@@ -155,6 +165,8 @@ class WriteQueue:
                 return True
             if turn.is_taken or time.monotonic() < turn.deadline:
                 return False
+            # Before anybody else looks: a leader must not take in hand what is refused in the same moment.
+            turn.is_here = False
         raise lock_timeout_error(self.lock_timeout)
 
     def _is_free(self) -> bool:

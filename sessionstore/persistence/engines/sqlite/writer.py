@@ -4,9 +4,13 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
+from sessionstore.errors import DatabaseUnavailableError
 from sessionstore.persistence.engines.sqlite.connections import HeldConnection, begin_immediate
 from sessionstore.persistence.engines.sqlite.errors import in_doubt_error, translated, translating
 from sessionstore.persistence.engines.sqlite.file import DatabaseFile
+
+# Connections that a forked child must neither use nor finalize.
+_inherited: list[HeldConnection] = []
 
 
 class Writer:
@@ -52,6 +56,11 @@ class Writer:
         Raises:
             DatabaseUnavailableError: `in_doubt`, when the commit failed.
         """
+        if held is not self.held:
+            raise DatabaseUnavailableError(
+                f"{self._name}: the process forked inside this transaction, which is its parent's; nothing was "
+                "changed here. Make a new SessionManager in the child"
+            )
         try:
             proof.extend(map(held.driver.execute, ("COMMIT",)))
         except sqlite3.Error as error:
@@ -65,6 +74,13 @@ class Writer:
     def driver(self) -> sqlite3.Connection:
         """The driver's connection."""
         return self._sound_connection().driver
+
+    def disown(self) -> None:
+        """In a forked child: forgets the connection without ending it, for it is the parent's."""
+        if self.held is not None:
+            self.held.statements.disown()
+            _inherited.append(self.held)
+        self.held = None
 
     def close(self) -> None:
         held, self.held = self.held, None
