@@ -1,6 +1,9 @@
 """Models into columns and back: what goes in comes back equal, whatever the backend's own models look like."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
@@ -10,9 +13,10 @@ from pydantic import (
     BaseModel,
 )
 
-from sessionstore import GenerationRequest, MediaType, ScenePrompt, SessionManager
+from sessionstore import GenerationRequest, MediaType, ScenePrompt, SessionCorruptedError, SessionManager
 from sessionstore.persistence.codec import SessionCodec
 from sessionstore.testing import ManualClock
+from tests.conftest import OpenManager
 
 
 def codec_for(
@@ -116,3 +120,28 @@ def test_requests_are_the_same_whatever_the_order_of_their_fields() -> None:
     )
     assert codec.is_same_request(one.text, other)
     assert not codec.is_same_request(one.text, codec.encode_request({"story_text": "x", "a": True, "b": [2]}))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("attempt", "'abc'"),
+        ("version", "1.5"),
+        ("error_message", "x'00ff'"),
+        ("created_at", "'soon'"),
+        ("finished_at", "5"),
+    ],
+)
+def test_a_column_that_holds_what_its_type_does_not_let_in_is_found_out(
+    open_manager: OpenManager, database: Path, column: str, value: str
+) -> None:
+    """SQLite itself keeps whatever it is given."""
+    manager = open_manager()
+    manager.create_session({"story_text": "A lamp."}, session_id="a")
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("PRAGMA ignore_check_constraints = ON")
+        other.execute("DROP TRIGGER count_moved_session")
+        other.execute(f"UPDATE sessions SET {column} = {value}")  # noqa: S608 - one of the cases above
+        other.commit()
+    with pytest.raises(SessionCorruptedError, match=r"'a': the stored (state|times) no longer validates"):
+        manager.get_session("a")

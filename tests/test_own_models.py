@@ -12,12 +12,15 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainSerializer,
     SecretStr,
     computed_field,
+    create_model,
     field_validator,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import core_schema
 
 from sessionstore import GenerationRequest
 from tests.test_codec import codec_for, there_and_back
@@ -203,3 +206,39 @@ def test_a_scene_number_behind_an_alias_is_found() -> None:
 def test_a_model_without_them_leaves_the_columns_of_reports_empty() -> None:
     encoded = codec_for(Comic).encode_request(a_comic())
     assert (encoded.media_type, encoded.num_scenes) == (None, None)
+
+
+class Whisper(str):
+    """Text that has itself written as something else."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        return core_schema.no_info_plain_validator_function(
+            cls, serialization=core_schema.plain_serializer_function_ser_schema(SecretStr)
+        )
+
+
+class Optionally(BaseModel):
+    x: Annotated[int, PlainSerializer(lambda value: float("inf"))] | None = None
+
+
+class Hidden(BaseModel):
+    x: Annotated[str, PlainSerializer(SecretStr)] | None = None
+
+
+class Whispered(BaseModel):
+    x: Whisper
+
+
+@pytest.mark.parametrize("model", [Optionally(x=1), Hidden(x="a"), Whispered(x=Whisper("a"))], ids=repr)
+def test_what_a_serializer_deep_in_a_model_writes_is_looked_at_too(model: BaseModel) -> None:
+    with pytest.raises(ValueError, match=r"request\.x (is NaN or infinite|hides its value)"):
+        codec_for(type(model)).encode_request(model)
+
+
+def test_a_model_may_name_another_that_is_defined_after_the_store_was_opened() -> None:
+    undefined: Any = ("Late", ...)
+    early: Any = create_model("Early", part=undefined)
+    codec = codec_for(early)
+    early.model_rebuild(_types_namespace={"Late": create_model("Late", n=(int, ...))})
+    assert codec.encode_request({"part": {"n": 1}}).text == '{"part":{"n":1}}'

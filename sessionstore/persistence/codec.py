@@ -6,7 +6,7 @@ written: what could not be read back is refused while its writer still knows wha
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Protocol
@@ -26,8 +26,6 @@ from sessionstore.models import (
 )
 from sessionstore.persistence.payload import checked_text, json_text, model_text
 
-# As everything is stored. Aliases are for the outside.
-_BY_NAME: Any = {"by_name": True, "by_alias": False}
 _STATUSES = {status.value: status for status in GenerationStatus}
 _make_progress = ProgressUpdate.__pydantic_validator__.validate_python
 
@@ -88,9 +86,6 @@ class SessionCodec(Generic[RequestT, SceneT]):
             raise TypeError("scene_model needs a field scene_number: it says which scene is replaced")
         self._request_model = request_model
         self._scene_model = scene_model
-        # Straight to the validators: the methods around them cost a third of what they wrap.
-        self._read_request = request_model.__pydantic_validator__.validate_json
-        self._read_scene = scene_model.__pydantic_validator__.validate_json
         self._session_model = GenerationSession[request_model, scene_model]  # type: ignore[valid-type]
         self._clock = clock
         self._max_bytes = max_payload_bytes
@@ -99,7 +94,7 @@ class SessionCodec(Generic[RequestT, SceneT]):
 
     def encode_request(self, request: object) -> EncodedRequest:
         """`request`, an instance of the request model or what it validates from."""
-        model, text = self._encode(self._request_model, self._read_request, request, "request")
+        model, text = self._encode(self._request_model, request, "request")
         media_type = getattr(model, "media_type", None)
         num_scenes = getattr(model, "num_scenes", None)
         return EncodedRequest(
@@ -110,7 +105,7 @@ class SessionCodec(Generic[RequestT, SceneT]):
 
     def encode_scene(self, scene: object) -> EncodedScene:
         """`scene`, an instance of the scene model or what it validates from."""
-        model, text = self._encode(self._scene_model, self._read_scene, scene, "scene")
+        model, text = self._encode(self._scene_model, scene, "scene")
         scene_number = getattr(model, "scene_number", None)
         if not isinstance(scene_number, int) or not 0 <= scene_number <= MAX_INTEGER:
             raise ValueError(f"scene_number must be an integer from 0 to {MAX_INTEGER}")
@@ -160,16 +155,14 @@ class SessionCodec(Generic[RequestT, SceneT]):
         """
         return stored == given.text or _sorted_text(stored) == _sorted_text(given.text)
 
-    def _encode(
-        self, model: type[BaseModel], read: Callable[..., Any], value: object, name: str
-    ) -> tuple[BaseModel, str]:
+    def _encode(self, model: type[BaseModel], value: object, name: str) -> tuple[BaseModel, str]:
         # The exact type first: asking whether a value is of an abstract one costs a microsecond.
         if type(value) is not model and not isinstance(value, BaseModel | Mapping):
             raise TypeError(f"{name} must be a {model.__name__}, not {type(value).__name__}")
         try:
             given = value if type(value) is model or isinstance(value, BaseModel) else model.model_validate(value)
             text = model_text(given, name, self._max_bytes)
-            return read(text, by_name=True, by_alias=False), text
+            return _read(model, text), text
         except ValidationError as error:
             raise _named(error, name) from None
 
@@ -182,25 +175,20 @@ class SessionCodec(Generic[RequestT, SceneT]):
             SessionCorruptedError: naming the part that no longer validates.
         """
         try:
-            where = "status"
+            where = "state"
             status = _STATUSES[row.status]
+            _require_types(row)
             where = "request_data"
-            request = self._read_request(row.request_data, **_BY_NAME)
+            request = _read(self._request_model, row.request_data)
             where = "scenes"
-            scenes = [self._read_scene(payload, **_BY_NAME) for payload in payloads]
+            scenes = [_read(self._scene_model, payload) for payload in payloads]
             where = "metadata"
             metadata = self.decode_metadata(row.metadata)
             where = "progress"
             progress = self._decode_progress(row)
         except (ValueError, KeyError) as error:
-            raise SessionCorruptedError(
-                f"session {row.session_id!r}: the stored {where} no longer validates; "
-                "recover_corrupted_session() resets it and keeps what is still good",
-                session_id=row.session_id,
-                where=where,
-            ) from error
-        # The other columns hold what their types and constraints let in; validating them again would cost as much
-        # as reading three scenes.
+            raise corrupted(row.session_id, where) from error
+        # All that is in it has been looked at; to have it validated again would cost as much as reading three scenes.
         return self._session_model.snapshot(
             {
                 "session_id": row.session_id,
@@ -222,12 +210,10 @@ class SessionCodec(Generic[RequestT, SceneT]):
         )
 
     def decode_request(self, text: str) -> BaseModel:
-        request: BaseModel = self._read_request(text, **_BY_NAME)
-        return request
+        return _read(self._request_model, text)
 
     def decode_scene(self, text: str) -> BaseModel:
-        scene: BaseModel = self._read_scene(text, **_BY_NAME)
-        return scene
+        return _read(self._scene_model, text)
 
     def decode_metadata(self, text: str) -> dict[str, Any]:
         metadata = from_json(text)
@@ -246,6 +232,30 @@ class SessionCodec(Generic[RequestT, SceneT]):
             }
         )
         return progress
+
+
+def corrupted(session_id: str, where: str) -> SessionCorruptedError:
+    """What to say of a session of which a part cannot be read any more."""
+    return SessionCorruptedError(
+        f"session {session_id!r}: the stored {where} no longer validates; "
+        "recover_corrupted_session() resets it and keeps what is still good",
+        session_id=session_id,
+        where=where,
+    )
+
+
+def _read(model: type[BaseModel], text: str) -> BaseModel:
+    """By field name, as everything is stored. The method around the validator costs a third of what it wraps."""
+    valid: BaseModel = model.__pydantic_validator__.validate_json(text, by_name=True, by_alias=False)
+    return valid
+
+
+def _require_types(row: SessionColumns) -> None:
+    """SQLite keeps what it is given: a column's type is only what was meant to be in it."""
+    if type(row.attempt) is not int or type(row.version) is not int:
+        raise ValueError("a count is no integer")
+    if row.error_message is not None and type(row.error_message) is not str:
+        raise ValueError("error_message is no text")
 
 
 def _named(error: ValidationError, name: str) -> ValueError:

@@ -7,6 +7,7 @@ path that leads to it, never by repeating it.
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from enum import StrEnum
 from functools import cache
 from math import isfinite
 from typing import Any
@@ -37,7 +38,8 @@ def checked_text(value: object, name: str, max_bytes: int) -> str:
         size = len(value.encode())
     else:
         raise ValueError(f"{name} holds a lone surrogate, which is no valid text")
-    _check_size(size, name, max_bytes)
+    if size > max_bytes:
+        _check_size(size, name, max_bytes)
     return value
 
 
@@ -87,19 +89,25 @@ def _is_plain(model: BaseModel) -> bool:
     As most models are; looking through the whole document would cost twice what writing it does.
     """
     for value in model.__dict__.values():
-        if type(value) is str or value is None or isinstance(value, str):
+        if type(value) is str or value is None or isinstance(value, StrEnum):
             continue
-        if not isinstance(value, int) or not SMALLEST_INTEGER <= value <= LARGEST_INTEGER:
+        if type(value) not in (int, bool) or not SMALLEST_INTEGER <= value <= LARGEST_INTEGER:
             return False
     return not model.__pydantic_extra__ and _is_written_as_declared(type(model))
 
 
 @cache
 def _is_written_as_declared(model: type[BaseModel]) -> bool:
-    """Whether no serializer of the model's own comes in between."""
-    decorators = model.__pydantic_decorators__
-    own = [each for field in model.model_fields.values() for each in field.metadata if hasattr(each, "when_used")]
-    return not (own or decorators.field_serializers or decorators.model_serializers)
+    """Whether nowhere in the model a serializer of somebody's own comes in between."""
+    return not _has_serializer(model.__pydantic_core_schema__)
+
+
+def _has_serializer(schema: Any) -> bool:
+    if isinstance(schema, Mapping):
+        own = schema.get("serialization")
+        is_own = isinstance(own, Mapping) and str(own.get("type")).startswith("function")
+        return is_own or any(_has_serializer(each) for each in schema.values())
+    return isinstance(schema, list | tuple) and any(_has_serializer(each) for each in schema)
 
 
 _AS_STORED: Any = {"round_trip": True, "by_alias": False, "warnings": False}

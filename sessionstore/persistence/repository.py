@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from sessionstore.models import GenerationSession, GenerationStatus
-from sessionstore.persistence.codec import EncodedRequest, EncodedScene, SessionCodec
+from sessionstore.persistence.codec import EncodedRequest, EncodedScene, SessionCodec, corrupted
 from sessionstore.persistence.columns import as_list, each_of
 from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.tables import SceneRow, SessionRow, SetAsideRow
@@ -200,7 +200,10 @@ class SessionRepository:
 
     def get(self, session_id: str, accessed_at: datetime | None = None) -> GenerationSession[Any, Any] | None:
         """The session; `accessed_at` is an access that is not saved yet."""
-        row = self._statements.first(GET_SESSION, {"id": session_id})
+        try:
+            row = self._statements.first(GET_SESSION, {"id": session_id})
+        except (ValueError, TypeError) as error:
+            raise corrupted(session_id, "times") from error
         if row is None:
             return None
         if accessed_at is not None:
