@@ -1,7 +1,7 @@
 """Count sessions as they come and go, and drop the index that every write paid for.
 
 Why: counting rows reads all of them; capacity, health and statistics must cost the same at a million sessions. And the
-index of events by session was a sixth of all pages that a generation writes, while the events of a session lie
+index of events by session was a seventh of all pages that a generation writes, while the events of a session lie
 between its creation and its end, where `event_id` finds them.
 Cost on a large table: one pass over the sessions; about two seconds a million.
 Can it go back: yes.

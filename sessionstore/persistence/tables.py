@@ -135,7 +135,7 @@ RECORDED_EVENTS = (
 class EventRow(Base):
     """One change of one session, in the order of commits; append-only, and it outlives its session.
 
-    No index but the key, for every write pays for each: one of events by session was a sixth of all pages that a
+    No index but the key, for every write pays for each: one of events by session was a seventh of all pages that a
     generation writes. Both `occurred_at` and the life of a session are found as a range of `event_id`.
     """
 
