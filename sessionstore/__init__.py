@@ -5,14 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 from sessionstore.clock import Clock, utc_now
 from sessionstore.errors import (
+    CallHeldError,
+    CallNotSentError,
     DatabaseUnavailableError,
     IdempotencyConflictError,
+    JobFailedError,
     LeaseHeldError,
     LeaseLostError,
     ManagerClosedError,
     SchemaError,
+    SessionCancelledError,
     SessionCapacityError,
     SessionCorruptedError,
+    SessionFinishedError,
     SessionLockError,
     SessionManagerError,
     SessionNotFoundError,
@@ -30,29 +35,43 @@ from sessionstore.models import (
     Tombstone,
     TombstoneReason,
 )
+from sessionstore.providers import STILL_RUNNING, CallPolicy, CallState, Cost, Provider, ProviderCall
 from sessionstore.settings import Settings
 
 if TYPE_CHECKING:
     from sessionstore.manager import SessionManager, session_manager
+    from sessionstore.operations.run import GenerationRun
 
 __all__ = [
+    "STILL_RUNNING",
+    "CallHeldError",
+    "CallNotSentError",
+    "CallPolicy",
+    "CallState",
     "Clock",
+    "Cost",
     "DatabaseUnavailableError",
     "EventType",
     "Finding",
     "GenerationRequest",
+    "GenerationRun",
     "GenerationSession",
     "GenerationStatus",
     "IdempotencyConflictError",
+    "JobFailedError",
     "LeaseHeldError",
     "LeaseLostError",
     "ManagerClosedError",
     "MediaType",
     "ProgressUpdate",
+    "Provider",
+    "ProviderCall",
     "ScenePrompt",
     "SchemaError",
+    "SessionCancelledError",
     "SessionCapacityError",
     "SessionCorruptedError",
+    "SessionFinishedError",
     "SessionLockError",
     "SessionManager",
     "SessionManagerError",
@@ -70,9 +89,14 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 def __getattr__(name: str) -> Any:
     """Loads the manager, and with it SQLAlchemy, when it is asked for: `sessionstore --help` never does."""
-    if name not in {"SessionManager", "session_manager"}:
+    if name not in {"GenerationRun", "SessionManager", "session_manager"}:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from sessionstore import manager  # noqa: PLC0415 - see above
+    from sessionstore.operations import run  # noqa: PLC0415
 
-    globals().update(SessionManager=manager.SessionManager, session_manager=manager.session_manager)
+    globals().update(
+        GenerationRun=run.GenerationRun,
+        SessionManager=manager.SessionManager,
+        session_manager=manager.session_manager,
+    )
     return globals()[name]

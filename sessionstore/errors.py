@@ -54,10 +54,43 @@ class LeaseHeldError(SessionManagerError):
 
 
 class LeaseLostError(SessionManagerError):
-    """The session was claimed by somebody else since this run began."""
+    """The session is this run's no more: claimed by somebody else, given back, finished, or gone.
+
+    `holder` is the worker of the newest attempt, when that is another one.
+    """
 
     session_id: str
     holder: str | None
+
+
+class SessionCancelledError(LeaseLostError):
+    """The session was cancelled while this run worked on it."""
+
+
+class SessionFinishedError(SessionManagerError):
+    """A finished session cannot be claimed; `retry_session` puts it back to pending."""
+
+    session_id: str
+
+
+class CallNotSentError(SessionManagerError):
+    """For a provider's `submit` to raise: the request was certainly not accepted, so it may be sent again."""
+
+
+class JobFailedError(SessionManagerError):
+    """For a provider's `fetch` to raise: the job has failed, and there will never be a result."""
+
+
+class CallHeldError(SessionManagerError):
+    """It cannot be told whether a paid call was made; a person has to decide.
+
+    `attach_job` gives it the job that there is, `allow_retry` gives leave to make it again.
+    """
+
+    session_id: str
+    scene_number: int
+    provider: str
+    call_id: str
 
 
 class ManagerClosedError(SessionManagerError):

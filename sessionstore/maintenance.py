@@ -24,6 +24,7 @@ class Job:
         self.passes_finished = 0
         self.last_begun = time.monotonic()
         self.is_woken = False
+        self.is_failing = False
 
     def seconds_until_due(self) -> float | None:
         if self.is_woken:
@@ -36,11 +37,11 @@ class Job:
 class MaintenanceLoop:
     """Runs jobs on one daemon thread. Methods may be called from any thread."""
 
-    def __init__(self, *jobs: Job) -> None:
+    def __init__(self, *jobs: Job, name: str = "sessionstore-maintenance") -> None:
         self._jobs = jobs
         self._changed = threading.Condition()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sessionstore-maintenance", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -82,7 +83,14 @@ class MaintenanceLoop:
             try:
                 job.run(self._stopping.is_set)
             except BaseException:
-                logger.exception("a pass of %s failed; the next one is tried as scheduled", job.name)
+                # Once for a row of failures: a database that is away for an hour would fill the log with its absence.
+                if not job.is_failing:
+                    logger.exception("a pass of %s failed; the next ones are tried as scheduled", job.name)
+                job.is_failing = True
+            else:
+                if job.is_failing:
+                    logger.warning("%s works again", job.name)
+                job.is_failing = False
             with self._changed:
                 job.passes_finished += 1
                 self._changed.notify_all()

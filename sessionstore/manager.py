@@ -22,9 +22,21 @@ from sessionstore.models import (
     SessionPage,
     Tombstone,
 )
-from sessionstore.operations import copies, locking, recovery, retention, scenes, sessions, statistics
+from sessionstore.operations import (
+    copies,
+    ledger,
+    locking,
+    recovery,
+    retention,
+    scenes,
+    sessions,
+    statistics,
+    tracking,
+)
+from sessionstore.operations.run import GenerationRun
 from sessionstore.operations.store import Store
 from sessionstore.operations.upkeep import Upkeep
+from sessionstore.providers import ProviderCall
 from sessionstore.settings import Settings, load_settings
 
 T = TypeVar("T")
@@ -213,6 +225,68 @@ class SessionManager(Generic[RequestT, SceneT]):
         """
         return scenes.replace_all(self._store, session_id, scenes_)
 
+    # Tracking: who works on what
+
+    def claim_next_session(self, worker: str, *, lease_seconds: float = 60) -> GenerationRun[RequestT, SceneT] | None:
+        """Claims the oldest pending session for `worker`; None when there is none.
+
+        Each goes to exactly one caller, of whatever thread or process. The session is processing then, and its
+        `attempt` one higher. The lease (1 to 86,400 seconds) is renewed by a thread for as long as the run exists.
+        """
+        return tracking.claim_next(self._store, worker, lease_seconds)
+
+    def track(self, session_id: str, worker: str, *, lease_seconds: float = 60) -> GenerationRun[RequestT, SceneT]:
+        """Claims this session for `worker`: one that is pending, or active under no lease.
+
+        Raises:
+            LeaseHeldError: when somebody works on it, naming the worker; the same one, too.
+            SessionNotFoundError: when it is absent.
+            SessionFinishedError: when it is completed, failed or cancelled.
+        """
+        return tracking.track(self._store, session_id, worker, lease_seconds, self._upkeep.recover_dead)
+
+    def recover_interrupted_sessions(self) -> int:
+        """Puts sessions whose worker is gone back to pending, or fails those after `max_attempts`; how many.
+
+        At once when the worker's process died on this machine. Otherwise when its lease has run out, it did not
+        renew it within a second either, and the database was there for a lease period. Runs by itself at start and
+        every `recovery_interval` seconds.
+        """
+        return self._upkeep.recover()
+
+    def cancel_session(self, session_id: str) -> bool:
+        """Cancels a session that is not finished: a pending one never starts, a run of it can write no more.
+
+        True when it is cancelled now, by this call or before; False when it is absent, completed or failed.
+        """
+        return tracking.cancel(self._store, session_id)
+
+    def retry_session(self, session_id: str, scenes: Iterable[int] | None = None) -> bool:
+        """Puts a failed or cancelled session back to pending; what was saved of it stays.
+
+        Scenes of the numbers `scenes` are made again: what was saved of them goes to table `set_aside`. With
+        them, a completed session can be put back too. False when it is absent, or in none of these statuses.
+        """
+        return tracking.retry(self._store, session_id, scenes)
+
+    def list_held_calls(self) -> list[ProviderCall]:
+        """Paid calls of which it is not known whether they were made, the longest held first.
+
+        Their sessions have failed, and neither expire nor are evicted meanwhile.
+        """
+        return ledger.list_held(self._store)
+
+    def attach_job(self, call_id: str, job_id: str) -> bool:
+        """Says that a held call was made, as that job: its session is pending again, and asks for the result.
+
+        False when there is no such call, or it is not held.
+        """
+        return ledger.attach_job(self._store, call_id, job_id)
+
+    def allow_retry(self, call_id: str) -> bool:
+        """Gives leave to make a held call again: its session is pending again. False as `attach_job`."""
+        return ledger.allow_retry(self._store, call_id)
+
     # Several things at once
 
     def with_session_lock(self, session_id: str, operation: Callable[[GenerationSession[RequestT, SceneT]], T]) -> T:
@@ -357,7 +431,9 @@ class SessionManager(Generic[RequestT, SceneT]):
         retention.enforce_capacity(self._store)
 
     def shutdown(self, timeout: float = 30) -> bool:
-        """Refuses new calls, lets running ones finish, saves access times, and closes. Sessions stay. Idempotent.
+        """Refuses new calls, lets running ones finish, and closes. Sessions stay. Idempotent.
+
+        Access times are saved, and sessions that this manager's runs hold are given back as pending.
 
         False when running calls took over `timeout` seconds: the store stays open for them; call it again.
 

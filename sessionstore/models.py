@@ -204,6 +204,16 @@ class TombstoneReason(StrEnum):
     CLEARED = "cleared"
 
 
+class RunOutcome(StrEnum):
+    """How one attempt of a worker at a session ended; the values are what `runs.outcome` holds."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    RELEASED = "released"
+    CRASHED = "crashed"
+
+
 class Tombstone(BaseModel):
     """What is kept of a session that is gone: why, when, and its figures; never the story.
 

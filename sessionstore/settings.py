@@ -65,6 +65,15 @@ class Settings(BaseSettings):
     stuck_after_minutes: float = Field(
         30, ge=0, allow_inf_nan=False, description="a processing session without a write for so long is stuck"
     )
+    recovery_interval: Annotated[float | None, OrNone] = Field(
+        1,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds between two looks for sessions whose worker died; none for no looks",
+    )
+    max_attempts: int = Field(
+        3, ge=1, description="a session whose workers died so often in a row is failed instead of tried again"
+    )
     durability: Literal["full", "normal"] = Field(
         "full",
         description="full: every write is on disk when it returns; normal: a power cut may lose the last",

@@ -25,8 +25,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def settings_for(database: str | None, **given: Any) -> Settings:
-    """The environment's settings, with a command's own: no forgetting at a capacity, no scheduled cleanup."""
-    given["cleanup_interval"] = None
+    """The environment's settings, with a command's own: no forgetting at a capacity, nothing done on a schedule."""
+    given = {"cleanup_interval": None, "recovery_interval": None} | given
     if f"{ENVIRONMENT_PREFIX}MAX_SESSIONS" not in {name.upper() for name in os.environ}:
         given["max_sessions"] = None
     if database is not None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from sessionstore.events import EventType
-from sessionstore.models import GenerationStatus
+from sessionstore.models import GenerationStatus, RunOutcome
 from sessionstore.persistence.codec import EncodedScene, SessionCodec
 from sessionstore.persistence.repository import SessionState
 from sessionstore.persistence.unit import UnitOfWork
@@ -24,6 +24,14 @@ _ANNOUNCED_AS = {
     GenerationStatus.CANCELLED: [EventType.CANCELLED],
 }
 
+# How a change to one of these statuses, whoever makes it, ends the run that there is.
+ENDS_RUN_AS = {
+    GenerationStatus.PENDING: RunOutcome.RELEASED,
+    GenerationStatus.COMPLETED: RunOutcome.COMPLETED,
+    GenerationStatus.FAILED: RunOutcome.FAILED,
+    GenerationStatus.CANCELLED: RunOutcome.CANCELLED,
+}
+
 
 @dataclass(slots=True)
 class Changes:
@@ -32,6 +40,7 @@ class Changes:
     columns: dict[str, Any] = field(default_factory=dict)
     status: GenerationStatus | None = None
     scenes: list[EncodedScene] | None = None
+    attempt: int | None = None
 
 
 def status_from(value: object, name: str = "status") -> GenerationStatus:
@@ -79,6 +88,10 @@ def apply_changes(unit: UnitOfWork, session_id: str, current: SessionState, chan
         events.append(EventType.UPDATED)
     if status is not None:
         columns = _status_columns(current, status, unit.now) | columns
+        if status in ENDS_RUN_AS:
+            unit.runs.end(session_id, ENDS_RUN_AS[status])
+    if changes.attempt is not None:
+        columns = columns | {"attempt": changes.attempt}
     if columns or changes.scenes is not None:
         unit.sessions.update(session_id, columns)
     if status is not None and status is not current.status:

@@ -42,6 +42,7 @@ def bury(unit: UnitOfWork, session_ids: Sequence[str], reason: TombstoneReason) 
     if unit.wants(event_type):
         unit.events.extend(_last_looks(unit, session_ids, event_type))
     unit.history.bury(session_ids, reason)
+    unit.calls.abandon(session_ids, f"its session was {reason}")
     unit.sessions.delete(session_ids)
     return len(session_ids)
 
@@ -78,7 +79,7 @@ def _reduce(unit: UnitOfWork, settings: Settings, wanted: int) -> int:
     gone = _expire(unit, settings, settings.session_max_age_hours, wanted)
     if gone < wanted and settings.eviction != "reject":
         evictable = FINISHED if settings.eviction == "finished" else tuple(GenerationStatus)
-        gone += bury(unit, unit.sessions.oldest_ids(evictable, wanted - gone), TombstoneReason.EVICTED)
+        gone += bury(unit, unit.sessions.evictable_ids(evictable, wanted - gone), TombstoneReason.EVICTED)
     return gone
 
 
@@ -134,16 +135,17 @@ def clear(store: Store) -> int:
 
 
 def prune_history(store: Store, should_stop: Callable[[], bool] = never) -> int:
-    """Deletes events and tombstones that are past their own retention."""
+    """Deletes events, tombstones and closed paid calls that are past their own retention."""
     settings = store.settings
     event_hours = HOURS_PER_DAY * settings.event_retention_days
     tombstone_hours = HOURS_PER_DAY * settings.tombstone_retention_days
-    return _in_batches(
-        store, lambda unit, limit: unit.history.prune_events(hours_before(unit.now, event_hours), limit), should_stop
-    ) + _in_batches(
-        store,
-        lambda unit, limit: unit.history.prune_tombstones(hours_before(unit.now, tombstone_hours), limit),
-        should_stop,
+    return sum(
+        _in_batches(store, batch, should_stop)
+        for batch in (
+            lambda unit, limit: unit.history.prune_events(hours_before(unit.now, event_hours), limit),
+            lambda unit, limit: unit.history.prune_tombstones(hours_before(unit.now, tombstone_hours), limit),
+            lambda unit, limit: unit.calls.prune(hours_before(unit.now, tombstone_hours), limit),
+        )
     )
 
 

@@ -6,6 +6,7 @@ from sessionstore.events import EventType
 from sessionstore.identifiers import checked_identifier
 from sessionstore.operations.changes import Changes, apply_changes
 from sessionstore.operations.store import Store
+from sessionstore.persistence.codec import EncodedScene
 from sessionstore.persistence.unit import UnitOfWork
 
 
@@ -14,14 +15,16 @@ def add(store: Store, session_id: str, scene: object) -> bool:
     checked_identifier(session_id, "session_id")
     encoded = store.codec.encode_scene(scene)
 
-    def work(unit: UnitOfWork) -> bool:
-        found = unit.sessions.save_scene(session_id, encoded)
-        if found:
-            unit.history.record(session_id, EventType.SCENE_ADDED, encoded.scene_number)
-            unit.publish(session_id, EventType.SCENE_ADDED)
-        return found
+    return store.engine.write(lambda unit: save(unit, session_id, encoded))
 
-    return store.engine.write(work)
+
+def save(unit: UnitOfWork, session_id: str, scene: EncodedScene) -> bool:
+    """As `add`, within a unit."""
+    found = unit.sessions.save_scene(session_id, scene)
+    if found:
+        unit.history.record(session_id, EventType.SCENE_ADDED, scene.scene_number)
+        unit.publish(session_id, EventType.SCENE_ADDED)
+    return found
 
 
 def replace_all(store: Store, session_id: str, scenes: Iterable[object]) -> bool:

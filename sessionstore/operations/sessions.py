@@ -122,13 +122,15 @@ def update_progress(store: Store, session_id: str, current_step: int, total_step
         {"current_step": current_step, "total_steps": total_steps, "description": description}
     )
 
-    def work(unit: UnitOfWork) -> bool:
-        found = unit.sessions.update(session_id, columns)
-        if found:
-            unit.publish(session_id, EventType.PROGRESS)
-        return found
+    return store.engine.write(lambda unit: save_progress(unit, session_id, columns))
 
-    return store.engine.write(work)
+
+def save_progress(unit: UnitOfWork, session_id: str, columns: Mapping[str, Any]) -> bool:
+    """As `update_progress`, within a unit."""
+    found = unit.sessions.update(session_id, columns)
+    if found:
+        unit.publish(session_id, EventType.PROGRESS)
+    return found
 
 
 def remove(store: Store, session_id: str) -> bool:

@@ -10,6 +10,7 @@ from sessionstore.errors import SessionManagerError
 from sessionstore.events import CallbackRegistry
 from sessionstore.models import SessionCallback
 from sessionstore.operations.accesses import AccessTimes
+from sessionstore.operations.leases import Heartbeats, give_back
 from sessionstore.persistence.codec import SessionCodec
 from sessionstore.persistence.engines import open_engine
 from sessionstore.settings import Settings, load_settings
@@ -35,6 +36,7 @@ class Store:
         )
         self.accesses = AccessTimes()
         self.engine = open_engine(settings, clock=self.clock, codec=self.codec, callbacks=self.callbacks)
+        self.heartbeats = Heartbeats(self.engine, self.now)
         self._reconfiguring = Lock()
 
     def now(self) -> datetime:
@@ -55,12 +57,20 @@ class Store:
         return self.engine.gate.run(lambda _, wanted: self.callbacks.unregister(event_type, wanted), callback)
 
     def close(self, timeout: float) -> bool:
-        """Lets running calls finish and closes; False when they took over `timeout` seconds. Sessions stay."""
-        return self.engine.close(timeout, self._save_accesses)
+        """Lets running calls finish and closes; False when they took over `timeout` seconds. Sessions stay.
 
-    def _save_accesses(self) -> None:
+        Those that this store's runs hold are given back.
+        """
+        return self.engine.close(timeout, self._finish)
+
+    def _finish(self) -> None:
+        # Whatever fails: the store must close all the same. Access times may get lost, leases run out by themselves.
+        try:
+            for run in self.heartbeats.held():
+                self.engine.write(lambda unit, lease=run.lease: give_back(unit, lease))  # type: ignore[misc]
+        except SessionManagerError:
+            logger.warning("the sessions that were worked on could not be given back", exc_info=True)
         try:
             self.accesses.save(self.engine)
         except SessionManagerError:
-            # They are all that may get lost, and the store must close all the same.
             logger.warning("the last access times could not be saved", exc_info=True)

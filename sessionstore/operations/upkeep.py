@@ -1,18 +1,23 @@
 """What the background loop does for a store."""
 
+import logging
 import time
 
 from sessionstore.clock import checked_timeout
+from sessionstore.errors import SessionManagerError
 from sessionstore.maintenance import Job, MaintenanceLoop, ShouldStop
 from sessionstore.operations import retention
+from sessionstore.operations.interrupted import InterruptedSessions
 from sessionstore.operations.store import Store
+
+logger = logging.getLogger(__name__)
 
 # A year: more than anybody waits for, and less than any system's timers take.
 LONGEST_WAIT_SECONDS = 365 * 24 * 3600.0
 
 
 class Upkeep:
-    """The scheduled cleanup and the write-behind of access times, on one thread."""
+    """The scheduled cleanup, the looks for interrupted sessions and the write-behind of access times, on one thread."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -21,8 +26,20 @@ class Upkeep:
         self._accesses = Job(
             "saving access times", lambda _: store.accesses.save(store.engine), settings.touch_interval
         )
-        self._loop = MaintenanceLoop(self._cleanup, self._accesses)
+        self._interrupted = InterruptedSessions(store)
+        recovery = Job("recovering interrupted sessions", self._interrupted.recover, settings.recovery_interval)
+        if settings.recovery_interval is not None:
+            self._recover_at_start()
+        self._loop = MaintenanceLoop(self._cleanup, self._accesses, recovery)
         self._loop.start()
+
+    def recover(self) -> int:
+        """One look for interrupted sessions, now; how many were recovered."""
+        return self._interrupted.recover()
+
+    def recover_dead(self) -> int:
+        """As `recover`, of processes only that have died on this machine."""
+        return self._interrupted.recover_dead()
 
     def is_cleaning_up(self) -> bool:
         """Whether expired sessions go by themselves."""
@@ -41,7 +58,15 @@ class Upkeep:
         self._store.engine.refuse_inside_transaction()
         deadline = time.monotonic() + seconds
         stopped = self._loop.stop(seconds)
+        stopped = self._store.heartbeats.stop(max(0.0, deadline - time.monotonic())) and stopped
         return self._store.close(max(0.0, deadline - time.monotonic())) and stopped
+
+    def _recover_at_start(self) -> None:
+        """So that whoever starts again finds at once what its own last crash interrupted."""
+        try:
+            self._interrupted.recover_dead()
+        except SessionManagerError:
+            logger.warning("interrupted sessions could not be recovered yet; it is tried again", exc_info=True)
 
 
 def clean_up(store: Store, should_stop: ShouldStop) -> None:

@@ -4,6 +4,7 @@ Models are stored by field name and without computed fields, and each text is va
 written: what could not be read back is refused while its writer still knows what it meant.
 """
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -144,6 +145,16 @@ class SessionCodec(Generic[RequestT, SceneT]):
             "progress_description": checked_text(valid.description, "description", self._max_bytes),
         }
 
+    def encode_document(self, document: object, name: str) -> str:
+        """A pydantic model, or whatever else JSON can hold."""
+        if isinstance(document, BaseModel):
+            return model_text(document, name, self._max_bytes)
+        return json_text(document, name, self._max_bytes)
+
+    def checked_text(self, text: object, name: str) -> str:
+        """Text that a column can hold."""
+        return checked_text(text, name, self._max_bytes)
+
     def encode_error_message(self, error_message: object) -> str | None:
         """The text of an error, or None."""
         return None if error_message is None else checked_text(error_message, "error_message", self._max_bytes)
@@ -264,6 +275,11 @@ def _named(error: ValidationError, name: str) -> ValueError:
     faults = [".".join([name, *map(str, detail["loc"])]) + f": {detail['msg']}" for detail in details]
     more = f" (and {len(faults) - MAX_FAULTS_NAMED} more)" if len(faults) > MAX_FAULTS_NAMED else ""
     return ValueError("; ".join(faults[:MAX_FAULTS_NAMED]) + more)
+
+
+def fingerprint_of(document: str) -> str:
+    """The SHA-256 of a JSON text, whatever the order of its fields."""
+    return hashlib.sha256(_sorted_text(document).encode()).hexdigest()
 
 
 def _sorted_text(document: str) -> str:

@@ -33,6 +33,7 @@ from sessionstore.models import GenerationSession, GenerationStatus
 from sessionstore.persistence.codec import EncodedRequest, EncodedScene, SessionCodec, corrupted
 from sessionstore.persistence.columns import as_list, each_of
 from sessionstore.persistence.execution import Executor
+from sessionstore.persistence.spared import IS_NOT_SPARED
 from sessionstore.persistence.tables import SceneRow, SessionRow, SetAsideRow
 
 SESSIONS, SCENES, SET_ASIDE = (cast(Table, row.__table__) for row in (SessionRow, SceneRow, SetAsideRow))
@@ -69,6 +70,8 @@ OLDEST_OF_STATUS = (
     .order_by(sessions.created_at, sessions.session_id)
     .limit(bindparam("limit", type_=Integer()))
 )
+OLDEST_EVICTABLE = OLDEST_OF_STATUS.where(IS_NOT_SPARED)
+SCENE_NUMBERS = select(scenes.scene_number).where(scenes.session_id == bindparam("id"))
 INSERT_SESSION = insert(SESSIONS)
 TOUCH_SESSION = (
     update(SESSIONS)
@@ -120,7 +123,7 @@ def _ids_before(column: str) -> Select[Any]:
     instant = sessions[column]
     return (
         select(sessions.session_id)
-        .where(sessions.status == bindparam("status"), instant < bindparam("moment"))
+        .where(sessions.status == bindparam("status"), instant < bindparam("moment"), IS_NOT_SPARED)
         .order_by(instant)
         .limit(bindparam("limit", type_=Integer()))
     )
@@ -256,6 +259,10 @@ class SessionRepository:
             payloads[session_id].append(payload)
         return [self._codec.decode_session(row, payloads[row.session_id]) for row in rows]
 
+    def scene_numbers(self, session_id: str) -> list[int]:
+        """Of the saved scenes, in no order."""
+        return self._statements.column(SCENE_NUMBERS, {"id": session_id})
+
     def infos(self) -> list[SessionInfo]:
         """A line for each session, oldest first, without reading any story or scene."""
         return [SessionInfo(*row) for row in self._statements.rows(LIST_INFOS)]
@@ -360,18 +367,25 @@ class SessionRepository:
     def delete_scene(self, session_id: str, scene_number: int) -> None:
         self._statements.change(DELETE_SCENE, {"id": session_id, "number": scene_number})
 
-    # Choosing what goes: ids, oldest first, at most `limit`.
+    # Choosing: ids, oldest first, at most `limit`.
 
     def ids_before(self, column: str, moment: datetime, status: GenerationStatus, limit: int) -> list[str]:
-        """Those of one status whose `created_at` or `finished_at` lies before `moment`."""
+        """Those of one status whose `created_at` or `finished_at` lies before `moment`, but for spared ones."""
         parameters = {"status": status.value, "moment": moment, "limit": limit}
         return self._statements.column(_ids_before(column), parameters)
 
+    def evictable_ids(self, statuses: Iterable[GenerationStatus], limit: int) -> list[str]:
+        """As `oldest_ids`, but for spared ones."""
+        return self._oldest(OLDEST_EVICTABLE, statuses, limit)
+
     def oldest_ids(self, statuses: Iterable[GenerationStatus], limit: int) -> list[str]:
+        return self._oldest(OLDEST_OF_STATUS, statuses, limit)
+
+    def _oldest(self, of_status: Select[Any], statuses: Iterable[GenerationStatus], limit: int) -> list[str]:
         # Status by status, each from its end of the index: over all at once, SQLite would sort every session.
         oldest = [
             (row.created_at, row.session_id)
             for status in statuses
-            for row in self._statements.rows(OLDEST_OF_STATUS, {"status": status.value, "limit": limit})
+            for row in self._statements.rows(of_status, {"status": status.value, "limit": limit})
         ]
         return [session_id for _, session_id in sorted(oldest)[:limit]]

@@ -10,6 +10,7 @@ from sessionstore.clock import hours_before
 from sessionstore.models import SECONDS_PER_HOUR, GenerationStatus
 from sessionstore.persistence.columns import Instant
 from sessionstore.persistence.execution import Executor
+from sessionstore.persistence.spared import IS_NOT_SPARED
 from sessionstore.persistence.tables import SessionCountRow, SessionRow
 
 SESSIONS, COUNTS = cast(Table, SessionRow.__table__), cast(Table, SessionCountRow.__table__)
@@ -80,8 +81,8 @@ class StatisticsRepository:
         return {status: counted.get(status.value, 0) for status in GenerationStatus}
 
     def count_before(self, column: str, moment: datetime, status: GenerationStatus) -> int:
-        """Sessions of one status whose instant `column` lies before `moment`. Reads each of them."""
-        earlier = select(func.count()).where(sessions.status == status, sessions[column] < moment)
+        """Sessions of one status whose instant `column` lies before `moment`, but for spared ones. Reads each."""
+        earlier = select(func.count()).where(sessions.status == status, sessions[column] < moment, IS_NOT_SPARED)
         return self._statements.core.execute(earlier).scalar_one()
 
     def count_quiet_since(self, moment: datetime) -> int:

@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer, MetaData, Text, text
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, ForeignKey, Index, Integer, MetaData, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from sessionstore.models import GenerationStatus, TombstoneReason
+from sessionstore.models import GenerationStatus, RunOutcome, TombstoneReason
 from sessionstore.persistence.columns import Instant, JsonText
+from sessionstore.providers import CallState
 
 # A 64-bit key that counts up on both engines: only INTEGER does on SQLite.
 RowNumber = BigInteger().with_variant(Integer(), "sqlite")
@@ -29,7 +30,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {str: Text(), datetime: Instant(), int: Integer()}  # noqa: RUF012 - SQLAlchemy's name
+    type_annotation_map = {str: Text(), datetime: Instant(), int: Integer(), bool: Boolean()}  # noqa: RUF012 - SQLAlchemy's name
 
 
 def _one_of(column: str, values: Iterable[str]) -> str:
@@ -118,6 +119,76 @@ class SceneRow(Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     payload: Mapped[str] = mapped_column(JsonText())
+
+
+class RunRow(Base):
+    """One attempt of a worker at a session. While `ended_at` is NULL the worker holds the lease.
+
+    `process` says which process that is, in terms of its machine; NULL where the system does not tell.
+    """
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        CheckConstraint(_one_of("outcome", RunOutcome), name="outcome_known"),
+        CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="ends_with_an_outcome"),
+        # The database itself refuses a second holder.
+        Index("uq_runs_open", "session_id", unique=True, **_only_where("ended_at IS NULL")),
+        {"sqlite_with_rowid": False},
+    )
+
+    session_id: Mapped[str] = mapped_column(ForeignKey("sessions.session_id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    worker: Mapped[str]
+    process: Mapped[str | None]
+    claimed_at: Mapped[datetime]
+    lease_ms: Mapped[int] = mapped_column(BigInteger)
+    lease_expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    outcome: Mapped[str | None]
+
+
+class ProviderCallRow(Base):
+    """One paid call for a scene: the ledger. It outlives its session, for what was paid stays paid."""
+
+    __tablename__ = "provider_calls"
+    __table_args__ = (
+        CheckConstraint(_one_of("state", CallState), name="state_known"),
+        CheckConstraint("cost_micros >= 0", name="cost_counts"),
+        CheckConstraint(
+            f"(closed_at IS NOT NULL) = ({_one_of('state', (each for each in CallState if not each.is_open()))})",
+            name="closes_with_its_state",
+        ),
+        # The database itself refuses a second open call for a scene.
+        Index(
+            "uq_provider_calls_open",
+            "session_id",
+            "scene_number",
+            "provider",
+            unique=True,
+            **_only_where("closed_at IS NULL"),
+        ),
+        Index("ix_provider_calls_closed_at", "closed_at"),
+    )
+
+    call_id: Mapped[str] = mapped_column(primary_key=True)
+    session_id: Mapped[str]
+    scene_number: Mapped[int]
+    provider: Mapped[str]
+    attempt: Mapped[int]
+    state: Mapped[str]
+    is_repeatable: Mapped[bool]
+    job_id: Mapped[str | None]
+    cost_micros: Mapped[int | None] = mapped_column(BigInteger)
+    currency: Mapped[str | None]
+    reason: Mapped[str | None]
+    intended_at: Mapped[datetime]
+    submitted_at: Mapped[datetime | None]
+    fetched_at: Mapped[datetime | None]
+    held_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]
+    request_fingerprint: Mapped[str]
+    request: Mapped[str] = mapped_column(JsonText())
+    result: Mapped[str | None] = mapped_column(JsonText())
 
 
 # What the history keeps: every change but progress ticks, and the four ways to go.

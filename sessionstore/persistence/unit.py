@@ -1,16 +1,21 @@
 """The unit of work: what one transaction is made of."""
 
+import logging
 from collections.abc import Callable, Generator
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sessionstore.errors import DatabaseUnavailableError
+from sessionstore.errors import DatabaseUnavailableError, SessionCorruptedError
 from sessionstore.events import CallbackRegistry, EventType, SessionEvent
+from sessionstore.persistence.calls import CallRepository
 from sessionstore.persistence.codec import SessionCodec
 from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.history import HistoryRepository
 from sessionstore.persistence.repository import SessionRepository
+from sessionstore.persistence.runs import RunRepository
 from sessionstore.persistence.statistics import StatisticsRepository
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -45,6 +50,16 @@ class UnitOfWork:
         return HistoryRepository(self._statements, self.now)
 
     @property
+    def runs(self) -> RunRepository:
+        """Who works on which session."""
+        return RunRepository(self._statements, self.now)
+
+    @property
+    def calls(self) -> CallRepository:
+        """The ledger of paid calls."""
+        return CallRepository(self._statements, self.now)
+
+    @property
     def statistics(self) -> StatisticsRepository:
         """Counts and ages."""
         return StatisticsRepository(self._statements, self.now)
@@ -54,11 +69,18 @@ class UnitOfWork:
         return self._callbacks.wants(event_type)
 
     def publish(self, session_id: str, *event_types: EventType) -> None:
-        """Has callbacks of these types called after the commit, with the session as it stands in the unit now."""
+        """Has callbacks of these types called after the commit, with the session as it stands in the unit now.
+
+        A write does the same whether or not somebody listens: of a corrupted session nobody is told.
+        """
         if self._callbacks.is_silent:
             return
         wanted = [each for each in event_types if self._callbacks.wants(each)]
-        session = self.sessions.get(session_id) if wanted else None
+        try:
+            session = self.sessions.get(session_id) if wanted else None
+        except SessionCorruptedError as error:
+            logger.warning("no callback is called: %s", error)
+            return
         if session is not None:
             self.events.extend(SessionEvent(each, session_id, session) for each in wanted)
 

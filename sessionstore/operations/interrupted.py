@@ -1,0 +1,136 @@
+"""Finding sessions whose worker is gone, and giving them to the next one.
+
+A lease that has run out is not enough: its owner may only have been kept from the database, or the clock may have
+jumped. So whoever looks gives it a moment to renew, and after an outage a whole lease period.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from sessionstore.errors import DatabaseUnavailableError, SessionLockError
+from sessionstore.events import EventType
+from sessionstore.maintenance import ShouldStop
+from sessionstore.models import GenerationStatus, RunOutcome
+from sessionstore.operations.changes import Changes, apply_changes
+from sessionstore.operations.store import Store
+from sessionstore.persistence.runs import RunState
+from sessionstore.persistence.unit import UnitOfWork
+from sessionstore.processes import is_dead
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# What the owner of an expired lease gets to renew it: four ticks of its heartbeats.
+CONFIRM_SECONDS = 1.0
+# Who waits so long to write was kept from the database, and so were the owners of leases.
+OUTAGE_SECONDS = 0.5
+# Of one transaction, so that writers get in between.
+BATCH_RUNS = 200
+
+# How soon a wait notices that it is to stop.
+WAIT_STEP_SECONDS = 0.05
+
+
+class InterruptedSessions:
+    """Looks for runs that nobody carries on. Remembers outages from one look to the next."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._is_away = False
+        self._back_since = float("-inf")
+
+    def recover(self, should_stop: ShouldStop = lambda: False) -> int:
+        """Gives back what dead processes hold, at once, and what leases that have run out held; how many sessions."""
+        now, runs = self._look()
+        expired = [run for run in runs if run.lease_expires_at <= now and self._had_time_to_renew(run)]
+        recovered = self._give_back([run for run in runs if is_dead(run.process)], "its process died")
+        if expired and _wait(should_stop):
+            recovered += self._give_back(expired, "its lease ran out unrenewed", is_certain=False)
+        return recovered
+
+    def recover_dead(self) -> int:
+        """Only what processes that have died on this machine held."""
+        _, runs = self._look()
+        return self._give_back([run for run in runs if is_dead(run.process)], "its process died")
+
+    def _look(self) -> tuple[datetime, list[RunState]]:
+        """The time and all open runs. A lease that reaches too far, for the clock was set back since, is shortened."""
+        now, runs = self._in_contact(lambda: self._store.engine.read(lambda unit: (unit.now, unit.runs.list_open())))
+        too_long = [run for run in runs if run.lease_expires_at > now + timedelta(milliseconds=run.lease.lease_ms)]
+        if too_long:
+            self._in_contact(lambda: self._store.engine.write(lambda unit: unit.runs.shorten(too_long)))
+        return now, runs
+
+    def _had_time_to_renew(self, run: RunState) -> bool:
+        """Whether the database was there for a whole lease period."""
+        return not self._is_away and time.monotonic() - self._back_since >= run.lease.lease_ms / 1000
+
+    def _give_back(self, runs: Sequence[RunState], why: str, *, is_certain: bool = True) -> int:
+        max_attempts, recovered = self._store.settings.max_attempts, 0
+        for start in range(0, len(runs), BATCH_RUNS):
+            batch, asked = runs[start : start + BATCH_RUNS], time.monotonic()
+
+            def work(unit: UnitOfWork, batch: Sequence[RunState] = batch, asked: float = asked) -> int | None:
+                # The one thing it may ask a clock for: how long it was kept waiting.
+                if not is_certain and time.monotonic() - asked > OUTAGE_SECONDS:
+                    return None
+                return sum(_recover(unit, run, why, max_attempts, is_certain=is_certain) for run in batch)
+
+            done = self._in_contact(lambda: self._store.engine.write(work))
+            if done is None:
+                self._back_since = time.monotonic()
+                logger.warning(
+                    "the database could not be written for a while; leases get one more period to be renewed"
+                )
+                break
+            recovered += done
+        return recovered
+
+    def _in_contact(self, call: Callable[[], T]) -> T:
+        """The result of `call`; remembers whether the database was there."""
+        try:
+            result = call()
+        except (SessionLockError, DatabaseUnavailableError):
+            self._is_away = True
+            raise
+        if self._is_away:
+            self._is_away, self._back_since = False, time.monotonic()
+        return result
+
+
+def _recover(unit: UnitOfWork, seen: RunState, why: str, max_attempts: int, *, is_certain: bool) -> bool:
+    """Ends the run as crashed, unless it has ended or was renewed since it was `seen`."""
+    session_id, run = seen.lease.session_id, unit.runs.find(seen.lease)
+    current = unit.sessions.state(session_id)
+    if run is None or current is None or run.outcome is not None:
+        return False
+    if not is_certain and run.lease_expires_at != seen.lease_expires_at:
+        return False
+    crashes = unit.runs.count_crashes(session_id) + 1
+    who = f"attempt {run.lease.attempt} of worker {run.lease.worker!r}"
+    if crashes < max_attempts:
+        unit.runs.end(session_id, RunOutcome.CRASHED)
+        changes = Changes(status=GenerationStatus.PENDING)
+    else:
+        # Ends the series of crashes, so that a retry gets as many attempts again.
+        message = f"interrupted {crashes} times in a row, max_attempts; last {who}: {why}; retry_session() tries again"
+        changes = Changes(status=GenerationStatus.FAILED, columns={"error_message": message})
+    apply_changes(unit, session_id, current, changes)
+    unit.history.record(session_id, EventType.RECOVERED)
+    unit.publish(session_id, EventType.RECOVERED)
+    logger.warning("session %s is taken back from %s: %s", session_id, who, why)
+    return True
+
+
+def _wait(should_stop: ShouldStop) -> bool:
+    """Gives owners time to renew; False when it was cut short."""
+    until = time.monotonic() + CONFIRM_SECONDS
+    while time.monotonic() < until:
+        if should_stop():
+            return False
+        time.sleep(WAIT_STEP_SECONDS)
+    return True

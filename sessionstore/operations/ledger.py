@@ -1,0 +1,230 @@
+"""Buying a scene's result once: each step of a paid call is committed before the next one is taken.
+
+intended -> submitted -> fetched -> stored. Where a crash leaves open whether a request was accepted, the call is held
+for a person, unless the provider can be sent the same request again under its key.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import from_json
+
+from sessionstore.errors import CallHeldError, CallNotSentError, JobFailedError, SessionManagerError
+from sessionstore.identifiers import checked_identifier, new_session_id
+from sessionstore.models import MAX_INTEGER, GenerationStatus
+from sessionstore.operations.changes import Changes, apply_changes
+from sessionstore.operations.leases import lost, write_fenced
+from sessionstore.operations.store import Store
+from sessionstore.persistence.codec import fingerprint_of
+from sessionstore.persistence.payload import LARGEST_INTEGER
+from sessionstore.persistence.runs import Lease
+from sessionstore.persistence.unit import UnitOfWork
+from sessionstore.providers import STILL_RUNNING, CallPolicy, CallState, Cost, Provider, ProviderCall
+
+logger = logging.getLogger(__name__)
+
+Pause = Callable[[float], None]
+
+AMBIGUOUS = "its worker stopped when the request may have been on its way"
+RELEASED = "a person gave leave to make it again"
+
+
+def obtain(store: Store, lease: Lease, provider: Provider, scene_number: int, request: object, pause: Pause) -> Any:
+    """The result of the one call for this scene that is made, gone on with, or finished already."""
+    if not isinstance(provider, Provider):
+        raise TypeError(f"provider must be a Provider, not {type(provider).__name__}")
+    if isinstance(scene_number, bool) or not isinstance(scene_number, int) or not 0 <= scene_number <= MAX_INTEGER:
+        raise ValueError(f"scene_number must be an integer from 0 to {MAX_INTEGER}")
+    purchase = _Purchase(store, lease, provider, request)
+    call = purchase.begin(scene_number)
+    if call.state is CallState.HELD:
+        raise _held(call)
+    if call.state is CallState.INTENDED:
+        # Inside the gate: closing the store waits until it is known whether the request was accepted.
+        call = store.engine.gate.run(lambda _, intended: purchase.submit(intended), call)
+    if call.state is CallState.SUBMITTED:
+        call = purchase.fetch(call, pause)
+    return call.result
+
+
+class _Purchase:
+    """One `GenerationRun.call`."""
+
+    def __init__(self, store: Store, lease: Lease, provider: Provider, request: object) -> None:
+        self._store = store
+        self._lease = lease
+        self._provider = provider
+        self._request = request
+
+    def begin(self, scene_number: int) -> ProviderCall:
+        """Commits the intention, or finds the call that is there; an ambiguous one is held from now on."""
+        text = self._store.codec.encode_document(self._request, "request")
+        fingerprint = fingerprint_of(text)
+        call_id = new_session_id(self._store.now())
+
+        def work(unit: UnitOfWork) -> ProviderCall:
+            found = unit.calls.find_open(self._lease.session_id, scene_number, self._provider.name)
+            if found is None:
+                unit.calls.insert(
+                    call_id=call_id,
+                    session_id=self._lease.session_id,
+                    scene_number=scene_number,
+                    provider=self._provider.name,
+                    attempt=self._lease.attempt,
+                    is_repeatable=self._provider.is_repeatable,
+                    request_fingerprint=fingerprint,
+                    request=text,
+                )
+                return _get(unit, call_id)
+            if found.policy is CallPolicy.HOLD and found.state is CallState.INTENDED:
+                unit.calls.change(found.call_id, CallState.HELD, {"reason": AMBIGUOUS})
+            return _get(unit, found.call_id)
+
+        call = write_fenced(self._store.engine, self._lease, work)
+        if call.request_fingerprint != fingerprint:
+            logger.warning(
+                "scene %d of session %s: the request has changed since call %s was made; what was bought then is used",
+                *(scene_number, call.session_id, call.call_id),
+            )
+        return call
+
+    def submit(self, call: ProviderCall) -> ProviderCall:
+        """Sends the request, and commits what it was answered with."""
+        request = self._as_recorded(call)
+        price = self._cost(request, None)
+        try:
+            job_id = (
+                self._provider.submit(request, call.call_id) if call.is_repeatable else self._provider.submit(request)
+            )
+        except (CallNotSentError, ConnectionRefusedError) as error:
+            self._record(call, CallState.NOT_SENT, {"reason": _reason(error)})
+            raise
+        except BaseException as error:
+            if call.is_repeatable:
+                raise
+            held = self._record(call, CallState.HELD, {"reason": f"submit raised {_reason(error)}"})
+            if not isinstance(error, Exception):
+                raise
+            raise _held(held) from error
+        if not isinstance(job_id, str) or not job_id.strip() or "\0" in job_id:
+            reason = f"submit returned no job id, but {job_id!r:.100}"
+            raise _held(self._record(call, CallState.HELD, {"reason": reason}))
+        return self._record(call, CallState.SUBMITTED, {"job_id": job_id, "reason": None, **price})
+
+    def fetch(self, call: ProviderCall, pause: Pause) -> ProviderCall:
+        """Asks for the result until there is one, and commits it."""
+        assert call.job_id is not None
+        pause(0)
+        try:
+            while (result := self._provider.fetch(call.job_id)) is STILL_RUNNING:
+                pause(self._provider.poll_seconds)
+        except JobFailedError as error:
+            self._record(call, CallState.FAILED, {"reason": _reason(error)})
+            raise
+        text = self._store.codec.encode_document(result, f"result of {self._provider.name}")
+        bill = self._cost(self._as_recorded(call), from_json(text))
+        return self._record(call, CallState.FETCHED, {"result": text, **bill})
+
+    def _record(self, call: ProviderCall, state: CallState, columns: dict[str, Any]) -> ProviderCall:
+        """Commits what is known of the call now.
+
+        That is allowed even to a run whose session was cancelled or given back, as long as nobody claimed it since: a
+        job id that is thrown away is money thrown away. A step further, the run finds out.
+        """
+
+        def work(unit: UnitOfWork) -> ProviderCall:
+            latest = unit.runs.latest(call.session_id)
+            if unit.runs.find(self._lease) is None or latest is None or latest.lease.attempt != self._lease.attempt:
+                raise lost(unit, self._lease)
+            unit.calls.change(call.call_id, state, columns)
+            return _get(unit, call.call_id)
+
+        try:
+            return self._store.engine.write(work)
+        except SessionManagerError as error:
+            if state is CallState.SUBMITTED:
+                advice = f"call {call.call_id} was accepted as job {columns['job_id']!r}, which could not be recorded; "
+                advice += "once it is held, attach_job() (`sessionstore held attach`) keeps it from being bought again"
+                logger.error("%s", advice)
+                error.add_note(advice)
+            raise
+
+    def _as_recorded(self, call: ProviderCall) -> Any:
+        """The request as the ledger has it: what was intended is what is sent, also by a later run."""
+        if isinstance(self._request, BaseModel):
+            return type(self._request).model_validate(call.request, by_name=True, by_alias=False)
+        return call.request
+
+    def _cost(self, request: Any, result: Any) -> dict[str, Any]:
+        cost = None if self._provider.cost is None else self._provider.cost(request, result)
+        if cost is None:
+            return {}
+        micros, currency = Cost(*cost)
+        if isinstance(micros, bool) or not isinstance(micros, int) or not 0 <= micros <= LARGEST_INTEGER:
+            raise ValueError(f"cost of provider {self._provider.name} must be in integer millionths, from 0 up")
+        if not (isinstance(currency, str) and len(currency) == 3 and currency.isascii() and currency.isupper()):
+            raise ValueError(f"currency of provider {self._provider.name} must be three capital letters")
+        return {"cost_micros": micros, "currency": currency}
+
+
+# What a person decides about a held call.
+
+
+def list_held(store: Store) -> list[ProviderCall]:
+    """The calls that wait for a decision, the longest first."""
+    return store.engine.read(lambda unit: unit.calls.list_held())
+
+
+def attach_job(store: Store, call_id: str, job_id: str) -> bool:
+    """The request had been accepted as that job: the session goes on with it."""
+    checked_identifier(call_id, "call_id")
+    if not store.codec.checked_text(job_id, "job_id").strip():
+        raise ValueError("job_id must not be blank")
+    return _decide(store, call_id, CallState.SUBMITTED, {"job_id": job_id, "reason": None})
+
+
+def allow_retry(store: Store, call_id: str) -> bool:
+    """The request had not been accepted, or may be paid again: the session goes on with a new call."""
+    checked_identifier(call_id, "call_id")
+    return _decide(store, call_id, CallState.NOT_SENT, {"reason": RELEASED})
+
+
+def _decide(store: Store, call_id: str, state: CallState, columns: dict[str, Any]) -> bool:
+    """Settles a held call; a session that failed for it goes back to pending with its last one."""
+
+    def work(unit: UnitOfWork) -> bool:
+        call = unit.calls.get(call_id)
+        if call is None or call.state is not CallState.HELD:
+            return False
+        unit.calls.change(call_id, state, columns)
+        still_held = any(each.state is CallState.HELD for each in unit.calls.list_open(call.session_id))
+        current = unit.sessions.state(call.session_id)
+        if current is not None and current.status is GenerationStatus.FAILED and not still_held:
+            apply_changes(unit, call.session_id, current, Changes(status=GenerationStatus.PENDING))
+        return True
+
+    return store.engine.write(work)
+
+
+def _get(unit: UnitOfWork, call_id: str) -> ProviderCall:
+    call = unit.calls.get(call_id)
+    assert call is not None
+    return call
+
+
+def _held(call: ProviderCall) -> CallHeldError:
+    return CallHeldError(
+        f"scene {call.scene_number}: it is not known whether {call.provider} was paid for call {call.call_id} "
+        f"({call.reason}); look it up there, then attach_job() or allow_retry() (`sessionstore held`)",
+        session_id=call.session_id,
+        scene_number=call.scene_number,
+        provider=call.provider,
+        call_id=call.call_id,
+    )
+
+
+def _reason(error: BaseException) -> str:
+    # NUL and lone surrogates, which no column can hold, as their escapes.
+    return f"{type(error).__name__}: {error}"[:1000].encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")

@@ -1,0 +1,255 @@
+"""`GenerationRun`: one worker's attempt at one session, fenced off from every other."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from sessionstore.errors import (
+    DatabaseUnavailableError,
+    LeaseLostError,
+    ManagerClosedError,
+    SessionLockError,
+    SessionManagerError,
+)
+from sessionstore.models import GenerationSession, GenerationStatus, RequestT, SceneT
+from sessionstore.operations import ledger, scenes, sessions
+from sessionstore.operations.changes import ENDS_RUN_AS, Changes, apply_changes, status_from
+from sessionstore.operations.leases import lost, require_held, write_fenced
+from sessionstore.operations.store import Store
+from sessionstore.operations.termination import EXIT_CODE, Termination
+from sessionstore.persistence.runs import Lease
+from sessionstore.persistence.unit import UnitOfWork
+from sessionstore.providers import Provider, ProviderCall
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MAX_MESSAGE_CHARACTERS = 2000
+
+
+class GenerationRun(Generic[RequestT, SceneT]):
+    """A session that one worker has claimed. A context manager; its methods may be called from any thread.
+
+    Leaving the block normally completes the session. An exception fails it with its message; but when the database
+    is what failed, and for what is no `Exception` (Ctrl-C, `SystemExit`), the session is given back as pending.
+    Inside the block, in the main thread, SIGTERM lets a write or a provider's `submit` that is going on finish and
+    then raises `SystemExit`, unless the program handles SIGTERM itself.
+
+    The lease is renewed by a thread of the store for as long as this object exists. Each write checks it, in its own
+    transaction, and is durable when it returns, as those of the manager are. They raise what those do, and:
+
+        LeaseLostError: the session is this run's no more; nothing was changed. `SessionCancelledError` is one.
+        SystemExit: after `request_stop`; what was written before stays.
+    """
+
+    def __init__(self, store: Store, lease: Lease, session: GenerationSession[RequestT, SceneT]) -> None:
+        self.lease = lease
+        self.session = session
+        """The session as it was claimed, with all that had been saved."""
+        self._store = store
+        self._stopping = threading.Event()
+        self._has_ended = False
+        self._termination: Termination | None = None
+        store.heartbeats.add(self)
+
+    def __repr__(self) -> str:
+        return f"<GenerationRun attempt {self.attempt} of {self.worker!r} at session {self.session_id!r}>"
+
+    @property
+    def session_id(self) -> str:
+        """The session's."""
+        return self.lease.session_id
+
+    @property
+    def attempt(self) -> int:
+        """The fencing token: grows with every claim of the session."""
+        return self.lease.attempt
+
+    @property
+    def worker(self) -> str:
+        """Who claimed it."""
+        return self.lease.worker
+
+    def pending_scene_numbers(self) -> list[int]:
+        """Of 1 to `num_scenes` of the request, those without a saved scene now.
+
+        Raises:
+            ValueError: when the request has no `num_scenes`.
+        """
+        num_scenes = getattr(self.session.request_data, "num_scenes", None)
+        if not isinstance(num_scenes, int):
+            raise ValueError(f"the request of session {self.session_id!r} has no num_scenes; count its scenes yourself")
+        saved = set(self._store.engine.read(lambda unit: unit.sessions.scene_numbers(self.session_id)))
+        return [number for number in range(1, num_scenes + 1) if number not in saved]
+
+    # Writes
+
+    def add_scene(self, scene: SceneT | Mapping[str, Any]) -> None:
+        """Saves a scene, as `add_scene_to_session` does; the ledger's calls for it are stored with it."""
+        encoded = self._store.codec.encode_scene(scene)
+
+        def work(unit: UnitOfWork) -> None:
+            scenes.save(unit, self.session_id, encoded)
+            unit.calls.store(self.session_id, encoded.scene_number)
+
+        self._write(work)
+
+    def update_progress(self, current_step: int, total_steps: int, description: str) -> None:
+        """Replaces the progress, as `update_session_progress` does."""
+        tick = {"current_step": current_step, "total_steps": total_steps, "description": description}
+        columns = self._store.codec.encode_progress(tick)
+        self._write(lambda unit: sessions.save_progress(unit, self.session_id, columns))
+
+    def update_status(self, status: GenerationStatus | str) -> None:
+        """Changes to the other active status: processing or downloading. To end, use the methods that do."""
+        wanted = status_from(status)
+        if not wanted.is_active():
+            raise ValueError(
+                f"status of a run must be processing or downloading; {wanted} ends it (complete, fail, release)"
+            )
+        self._write(lambda unit: _change(unit, self.session_id, Changes(status=wanted)))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """As the manager's `transaction`, while the lease is held: for all else that must not come too late."""
+        with self._store.engine.transaction():
+            self._write(lambda unit: None)
+            yield
+        self._stop_if_asked()
+
+    def heartbeat(self) -> None:
+        """Renews the lease now. Not needed to keep it: it tells a worker that has nothing to write how it stands."""
+
+        def work(unit: UnitOfWork) -> None:
+            if not unit.runs.renew(self.lease):
+                raise lost(unit, self.lease)
+
+        self._store.engine.write(work)
+        self._stop_if_asked()
+
+    def raise_if_cancelled(self) -> None:
+        """Raises as a write would when the session was cancelled, or is not this run's any more. Only reads."""
+        self._store.engine.read(lambda unit: require_held(unit, self.lease))
+        self._stop_if_asked()
+
+    # Paid calls
+
+    def call(self, provider: Provider, scene_number: int, request: Any) -> Any:
+        """The result of a paid call for a scene, bought once however often this is repeated, by whatever run.
+
+        The intention, the job's id and the result are each committed before the next step, in the table
+        `provider_calls`. A call that an earlier run left is gone on with: its result is returned, its job asked for, or
+        it is sent (again) where that cannot buy twice. `request` is a pydantic model or what JSON can hold; the result
+        comes back as JSON has it. `add_scene` of that number then closes the call, in its own transaction.
+
+        Blocks until the provider has a result, and asks every `poll_seconds` whether to go on.
+
+        Raises:
+            CallHeldError: when it cannot be told whether the request was accepted; see `attach_job` and `allow_retry`.
+            CallNotSentError, JobFailedError: as the provider raised them; the next call makes a new attempt.
+        """
+        return ledger.obtain(self._store, self.lease, provider, scene_number, request, self._pause)
+
+    def open_calls(self) -> list[ProviderCall]:
+        """The paid calls that earlier runs, or this one, left unfinished; `policy` says what `call` does about each."""
+        return self._store.engine.read(lambda unit: unit.calls.list_open(self.session_id))
+
+    # The end: each may be repeated, and does nothing the second time.
+
+    def complete(self) -> None:
+        """Completes the session."""
+        self._end(GenerationStatus.COMPLETED, {})
+
+    def fail(self, error_message: str) -> None:
+        """Fails the session."""
+        self._end(GenerationStatus.FAILED, {"error_message": self._store.codec.encode_error_message(error_message)})
+
+    def release(self) -> None:
+        """Gives the session back as pending; it can be claimed at once."""
+        self._end(GenerationStatus.PENDING, {})
+
+    def request_stop(self) -> None:
+        """Has the worker stop at its next write, wait for a provider, or `raise_if_cancelled`, with `SystemExit`."""
+        self._stopping.set()
+
+    # The block
+
+    def __enter__(self) -> Self:
+        self._termination = Termination.expected(self._store.engine.gate, self.request_stop)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._termination is not None:
+            self._termination.is_deferred = True
+        try:
+            if error is None and not self._has_ended:
+                self.complete()
+            elif error is not None:
+                self._abandon(error)
+        finally:
+            self._store.heartbeats.drop(self)
+            if self._termination is not None:
+                self._termination.restore()
+        if error is None:
+            self._stop_if_asked()
+
+    def _abandon(self, error: BaseException) -> None:
+        """After an exception. Whatever comes of it, that exception is the one that goes on."""
+        if self._has_ended or isinstance(error, LeaseLostError | ManagerClosedError):
+            return
+        is_our_fault = isinstance(error, SessionLockError | DatabaseUnavailableError)
+        try:
+            if isinstance(error, Exception) and not is_our_fault:
+                self.fail(_message_of(error))
+            else:
+                self.release()
+        except (LeaseLostError, ManagerClosedError) as refused:
+            logger.info("%r ended with %s: %s", self, type(error).__name__, refused)
+        except SessionManagerError:
+            logger.warning("%r ended when the database could not be written; its session is given back later", self)
+            self._store.heartbeats.release_later(self.lease)
+
+    def _write(self, work: Callable[[UnitOfWork], T]) -> T:
+        result = write_fenced(self._store.engine, self.lease, work)
+        self._stop_if_asked()
+        return result
+
+    def _end(self, status: GenerationStatus, columns: dict[str, Any]) -> None:
+        changes = Changes(status=status, columns=columns)
+
+        def work(unit: UnitOfWork) -> None:
+            run = unit.runs.find(self.lease)
+            if run is None or run.outcome is not ENDS_RUN_AS[status]:
+                require_held(unit, self.lease)
+                _change(unit, self.session_id, changes)
+
+        self._store.engine.write(work)
+        self._has_ended = True
+        self._store.heartbeats.drop(self)
+
+    def _pause(self, seconds: float) -> None:
+        self.raise_if_cancelled()
+        self._stopping.wait(seconds)
+        self._stop_if_asked()
+
+    def _stop_if_asked(self) -> None:
+        if self._stopping.is_set():
+            raise SystemExit(EXIT_CODE)
+
+
+def _change(unit: UnitOfWork, session_id: str, changes: Changes) -> None:
+    current = unit.sessions.state(session_id)
+    assert current is not None, "a run is gone with its session"
+    apply_changes(unit, session_id, current, changes)
+
+
+def _message_of(error: Exception) -> str:
+    # NUL and lone surrogates, which no column can hold, as their escapes.
+    text = (str(error).strip() or type(error).__name__)[:MAX_MESSAGE_CHARACTERS]
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")

@@ -1,0 +1,65 @@
+"""Which process somebody is, so that another one on the same machine can tell that it is dead."""
+
+import os
+from pathlib import Path
+
+# Where Linux tells one start of the machine, one space of process numbers and one process from another.
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+NUMBER_SPACE = Path("/proc/self/ns/pid")
+# In /proc/PID/stat, after the name in parentheses: the state, and the start in ticks since the machine's.
+STATE_FIELD, START_FIELD = 0, 19
+# A zombie is dead already: only its parent has not asked for it.
+DEAD_STATES = {"Z", "X"}
+
+_known: tuple[int, str | None] = (0, None)
+
+
+def this_process() -> str | None:
+    """Who this process is, as text that no other process ever has; None where the system does not tell."""
+    global _known  # noqa: PLW0603 - replaced as a whole; asked anew in a forked child
+    pid = os.getpid()
+    if _known[0] != pid:
+        place, start = _place(), _start_of(pid)
+        _known = pid, f"{place}/{pid}/{start}" if place and start else None
+    return _known[1]
+
+
+def is_dead(process: str | None) -> bool:
+    """Whether that process certainly runs no more; False when it runs, or nothing can be said from here.
+
+    Nothing can be said of another machine, or of another container with process numbers of its own.
+    """
+    place, pid, start = _parts(process)
+    if place is None or place != _place():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass  # Somebody else's: it is there.
+    found = _start_of(pid)
+    return found is not None and found != start
+
+
+def _place() -> str | None:
+    """This start of this machine, as one space of process numbers sees it."""
+    try:
+        return f"{BOOT_ID.read_text(encoding='ascii').strip()}/{NUMBER_SPACE.readlink().name}"
+    except OSError:
+        return None
+
+
+def _start_of(pid: int) -> str | None:
+    """When the process with that number was started; "dead" of a zombie, None when it cannot be read."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return "dead" if fields[STATE_FIELD] in DEAD_STATES else fields[START_FIELD]
+
+
+def _parts(process: str | None) -> tuple[str | None, int, str]:
+    place, _, rest = (process or "").rpartition("/")[0].rpartition("/")
+    start = (process or "").rpartition("/")[2]
+    return (place, int(rest), start) if place and rest.isdecimal() else (None, 0, "")
