@@ -15,6 +15,10 @@ from sessionstore import GenerationRequest, ScenePrompt, SessionManager
 
 COMMANDS = [
     "demo",
+    "worker",
+    "cancel",
+    "retry",
+    "held",
     "list",
     "show",
     "stats",

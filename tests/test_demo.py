@@ -55,7 +55,7 @@ def test_the_sql_it_prints_can_be_run(folder: Path) -> None:
     question = re.search(r'"(SELECT .*)"$', printed)
 
     assert question is not None
-    assert rows(folder, question[1])[0][:2] == ("completed", 5)
+    assert rows(folder, question[1])[0][:3] == ("completed", 1, 5)
 
 
 def test_a_completed_story_is_reported_and_not_done_again(folder: Path) -> None:

@@ -71,8 +71,20 @@ def test_a_pass_that_raises_is_logged_and_does_not_end_the_loop(
     loop.wait_for_pass(job, 2)
     assert loop.wait_for_pass(job, 2)
     assert passes.count == 2
-    assert [record.levelno for record in caplog.records if "the test" in record.getMessage()] == [logging.ERROR]
+    levels = [record.levelno for record in caplog.records if "the test" in record.getMessage()]
+    assert levels == [logging.ERROR, logging.WARNING]
     assert loop.stop(PATIENCE_SECONDS)
+
+
+def test_a_row_of_failures_is_logged_once(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(_: ShouldStop) -> None:
+        raise ValueError("away")
+
+    loop = start(job := Job("the test", fail, None))
+    for _ in range(5):
+        assert loop.wait_for_pass(job, PATIENCE_SECONDS)
+    assert loop.stop(PATIENCE_SECONDS)
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
 def test_a_job_that_keeps_failing_does_not_hold_up_another(start: Start) -> None:

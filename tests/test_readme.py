@@ -69,7 +69,7 @@ def test_every_table_is_listed_with_its_columns() -> None:
 
 def test_every_command_is_listed() -> None:
     cells = [re.findall(r"`(\w+)", command) for command, _ in rows_of_table("The command line")]
-    offered = {command.name for command in app.registered_commands}
+    offered = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
 
     assert {name for names in cells for name in names} == offered
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sessionstore.cli import changing, demo, reading
+from sessionstore.cli import changing, demo, reading, tracking, working
 from sessionstore.cli.output import say
 from sessionstore.errors import SchemaError, SessionManagerError
 
@@ -21,6 +21,9 @@ app = typer.Typer(
 )
 for command in (
     demo.demo,
+    working.worker,
+    tracking.cancel,
+    tracking.retry,
     reading.list_,
     reading.show,
     reading.stats,
@@ -34,6 +37,7 @@ for command in (
     reading.config,
 ):
     app.command(command.__name__.rstrip("_"))(command)
+app.add_typer(tracking.held, name="held")
 
 
 def run() -> int:

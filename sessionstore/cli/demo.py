@@ -1,9 +1,9 @@
 """`demo`: generates a story's scenes, and goes on where it was killed. Small enough to copy from."""
 
 import hashlib
+import os
 import shlex
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sessionstore.cli.opening import Database, open_manager
 from sessionstore.cli.output import console, is_for_people, print_rows
 from sessionstore.cli.planner import plan_scenes
+from sessionstore.cli.pretend import pretend_provider
 from sessionstore.models import (
     MAX_SCENES,
     MAX_STORY_CHARACTERS,
@@ -26,6 +27,7 @@ from sessionstore.models import (
 )
 
 if TYPE_CHECKING:
+    from sessionstore import GenerationRun
     from sessionstore.manager import SessionManager
 
 DEFAULT_SCENES = 5
@@ -44,15 +46,48 @@ def demo(
 ) -> None:
     """Generate scenes from a story. Kill it at any moment, start it again: it goes on at the first missing scene."""
     text = read_story(story)
-    with open_manager(database, auto_migrate=True) as manager:
+    with open_manager(database, is_worker=True) as manager:
         session = _find_or_create(manager, text, scenes, media_type, again)
         if session.status is not GenerationStatus.COMPLETED:
+            if session.status.is_terminal():
+                manager.retry_session(session.session_id)
             try:
-                _generate(manager, session, scene_seconds)
+                # Nobody else gets the session meanwhile, and the lease is kept alive by itself.
+                _work_on(manager.track(session.session_id, f"demo-{os.getpid()}"), scene_seconds)
             except KeyboardInterrupt:
                 print(f"\nStopped; what was saved in {session.session_id} stays. The same command goes on from there.")
                 raise
         _report(manager, session.session_id)
+
+
+def make_scenes(
+    run: "GenerationRun",
+    scene_seconds: float = 0.3,
+    show: Callable[[int, str], object] = lambda step, description: None,
+) -> Iterator[ScenePrompt]:
+    """The generator of the demo; `sessionstore worker --generator sessionstore.cli.demo:make_scenes` uses it too.
+
+    Each tick and scene is a committed write of its own, and so is each step of the call for its image.
+    """
+    provider = pretend_provider(scene_seconds)
+    pending, total = run.pending_scene_numbers(), run.session.request_data.num_scenes
+    for done, scene in enumerate(_plan(run.session, pending), start=total - len(pending)):
+        number = scene.scene_number
+        show(done, f"Scene {number}: {scene.title}")
+        run.update_progress(done, total, f"Making scene {number}")
+        image = run.call(provider, number, {"prompt": scene.image_prompt})
+        yield scene.model_copy(update={"image_url": image["url"]})
+        run.update_progress(done + 1, total, f"Saved scene {number}")
+        show(done + 1, f"Scene {number} saved: {scene.title}")
+
+
+def _work_on(run: "GenerationRun", scene_seconds: float) -> None:
+    # With it comes SQLAlchemy, which `--help` should not have to wait for.
+    from sessionstore.worker import generate  # noqa: PLC0415
+
+    total = run.session.request_data.num_scenes
+    with _progress(total, total - len(run.pending_scene_numbers())) as show:
+        generate(run, lambda run: make_scenes(run, scene_seconds, show))
 
 
 def read_story(path: Path) -> str:
@@ -99,37 +134,20 @@ def _say_what_is_there(session: GenerationSession) -> None:
     if session.status is GenerationStatus.COMPLETED:
         print(f"Session {session.session_id} is completed already; nothing to do (--again makes a new one).")
         return
-    missing = _missing_scenes(session)
-    first = f"at scene {missing[0].scene_number}" if missing else "to complete it"
+    saved = {scene.scene_number for scene in session.scenes}
+    missing = [number for number in range(1, session.request_data.num_scenes + 1) if number not in saved]
+    first = f"at scene {missing[0]}" if missing else "to complete it"
     print(
         f"Continuing session {session.session_id}: {len(session.scenes)} of {session.request_data.num_scenes} "
         f"scenes were saved; going on {first}."
     )
 
 
-def _missing_scenes(session: GenerationSession) -> list[ScenePrompt]:
+def _plan(session: GenerationSession, numbers: Collection[int]) -> list[ScenePrompt]:
+    """The scenes of these numbers, the same whenever the story is planned."""
     request = session.request_data
-    saved = {scene.scene_number for scene in session.scenes}
     plan = plan_scenes(request.story_text, request.num_scenes, request.media_type)
-    return [scene for scene in plan if scene.scene_number not in saved]
-
-
-def _generate(manager: "SessionManager", session: GenerationSession, scene_seconds: float) -> None:
-    """Each status, tick and scene is a committed write of its own: whatever is printed as saved, is."""
-    session_id, total = session.session_id, session.request_data.num_scenes
-    manager.update_session_status(session_id, GenerationStatus.PROCESSING)
-    missing = _missing_scenes(session)
-    done = total - len(missing)
-    with _progress(total, done) as show:
-        for scene in missing:
-            show(done, f"Scene {scene.scene_number}: {scene.title}")
-            manager.update_session_progress(session_id, done, total, f"Making scene {scene.scene_number}")
-            time.sleep(scene_seconds)  # This is where a real backend calls its provider.
-            manager.add_scene_to_session(session_id, scene)
-            done += 1
-            manager.update_session_progress(session_id, done, total, f"Saved scene {scene.scene_number}")
-            show(done, f"Scene {scene.scene_number} saved: {scene.title}")
-    manager.update_session_status(session_id, GenerationStatus.COMPLETED)
+    return [scene for scene in plan if scene.scene_number in numbers]
 
 
 @contextmanager
@@ -154,7 +172,7 @@ def _report(manager: "SessionManager", session_id: str) -> None:
     )
     file = manager.settings.database_url.removeprefix("sqlite:///")
     question = (
-        "SELECT status, num_scenes, queue_ms, generation_ms, started_at, finished_at "  # noqa: S608 - printed only
+        "SELECT status, attempt, num_scenes, queue_ms, generation_ms, finished_at "  # noqa: S608 - printed only
         f"FROM sessions WHERE session_id = '{session_id}'"
     )
     print(f'In SQL: sqlite3 -box {shlex.quote(file)} "{question}"')

@@ -25,8 +25,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def settings_for(database: str | None, **given: Any) -> Settings:
-    """The environment's settings, with a command's own: no forgetting at a capacity, nothing done on a schedule."""
-    given = {"cleanup_interval": None, "recovery_interval": None} | given
+    """The environment's settings, with a command's own: no forgetting at a capacity, no scheduled cleanup."""
+    given["cleanup_interval"] = None
     if f"{ENVIRONMENT_PREFIX}MAX_SESSIONS" not in {name.upper() for name in os.environ}:
         given["max_sessions"] = None
     if database is not None:
@@ -34,9 +34,15 @@ def settings_for(database: str | None, **given: Any) -> Settings:
     return load_settings(**given)
 
 
-def open_manager(database: str | None, *, auto_migrate: bool = False) -> "SessionManager":
-    """A manager for one command. Looking at a store does not migrate it, unless that is the command."""
+def open_manager(database: str | None, *, auto_migrate: bool = False, is_worker: bool = False) -> "SessionManager":
+    """A manager for one command. Looking at a store does not migrate it, unless that is the command.
+
+    A worker keeps looking for sessions that others left behind.
+    """
     # SQLAlchemy takes a quarter of a second to import, which `--help` should not have to wait for.
     from sessionstore.manager import SessionManager  # noqa: PLC0415
 
-    return SessionManager(settings=settings_for(database, auto_migrate=auto_migrate))
+    given: dict[str, Any] = (
+        {"auto_migrate": True} if is_worker else {"auto_migrate": auto_migrate, "recovery_interval": None}
+    )
+    return SessionManager(settings=settings_for(database, **given))

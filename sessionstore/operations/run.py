@@ -1,7 +1,7 @@
 """`GenerationRun`: one worker's attempt at one session, fenced off from every other."""
 
 import logging
-import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MAX_MESSAGE_CHARACTERS = 2000
+# How soon a wait for a provider notices that it is to stop.
+WAIT_STEP_SECONDS = 0.1
 
 
 class GenerationRun(Generic[RequestT, SceneT]):
@@ -51,7 +53,7 @@ class GenerationRun(Generic[RequestT, SceneT]):
         self.session = session
         """The session as it was claimed, with all that had been saved."""
         self._store = store
-        self._stopping = threading.Event()
+        self._is_stopping = False
         self._has_ended = False
         self._termination: Termination | None = None
         store.heartbeats.add(self)
@@ -85,6 +87,11 @@ class GenerationRun(Generic[RequestT, SceneT]):
             raise ValueError(f"the request of session {self.session_id!r} has no num_scenes; count its scenes yourself")
         saved = set(self._store.engine.read(lambda unit: unit.sessions.scene_numbers(self.session_id)))
         return [number for number in range(1, num_scenes + 1) if number not in saved]
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the worker was asked to stop."""
+        return self._is_stopping
 
     # Writes
 
@@ -174,7 +181,8 @@ class GenerationRun(Generic[RequestT, SceneT]):
 
     def request_stop(self) -> None:
         """Has the worker stop at its next write, wait for a provider, or `raise_if_cancelled`, with `SystemExit`."""
-        self._stopping.set()
+        # No lock, so that a signal handler may call it wherever it interrupts.
+        self._is_stopping = True
 
     # The block
 
@@ -235,11 +243,13 @@ class GenerationRun(Generic[RequestT, SceneT]):
 
     def _pause(self, seconds: float) -> None:
         self.raise_if_cancelled()
-        self._stopping.wait(seconds)
-        self._stop_if_asked()
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._stop_if_asked()
+            time.sleep(min(left, WAIT_STEP_SECONDS))
 
     def _stop_if_asked(self) -> None:
-        if self._stopping.is_set():
+        if self._is_stopping:
             raise SystemExit(EXIT_CODE)
 
 

@@ -35,8 +35,8 @@ class Termination:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         # Inside a write, or a provider's submit, that one finishes first. Who asks twice does not want to wait.
-        if (self.is_deferred or self._gate.place.is_inside) and not self._was_asked:
-            self._was_asked = True
-            self._stop()
-            return
-        raise SystemExit(EXIT_CODE)
+        is_patient = not self._was_asked
+        self._was_asked = True
+        self._stop()
+        if not (is_patient and (self.is_deferred or self._gate.place.is_inside)):
+            raise SystemExit(EXIT_CODE)
