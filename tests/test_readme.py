@@ -39,6 +39,7 @@ def test_the_code_runs_as_it_stands(code: str, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out.strip().splitlines()[-1] in {
         "completed 100.0 ['Scene 1', 'Scene 2']",
         "removed 2 True",
+        "completed at attempt 1",
     }
 
 
