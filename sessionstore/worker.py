@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sessionstore.errors import LeaseLostError, ManagerClosedError, SessionCancelledError, SessionManagerError
+from sessionstore.errors import LeaseLostError, ManagerClosedError, SessionCancelledError
+from sessionstore.identifiers import checked_identifier
 from sessionstore.manager import SessionManager
 from sessionstore.operations.run import GenerationRun
+from sessionstore.operations.tracking import checked_lease_ms
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +65,8 @@ class WorkerPool:
         poll_seconds: float = 1,
         report: Callable[[str], object] = logger.info,
     ) -> None:
+        checked_identifier(f"{name}-{threads}", "name")
+        checked_lease_ms(lease_seconds)
         self._manager = manager
         self._generator = generator
         self._lease_seconds = lease_seconds
@@ -107,7 +111,7 @@ class WorkerPool:
                 run = self._manager.claim_next_session(worker, lease_seconds=self._lease_seconds)
             except ManagerClosedError:
                 return
-            except SessionManagerError:
+            except Exception:
                 logger.exception("worker %s could not claim a session; it tries again", worker)
                 self._stopping.wait(PAUSE_SECONDS)
                 continue

@@ -57,8 +57,10 @@ def lost(unit: UnitOfWork, lease: Lease) -> LeaseLostError:
         return SessionCancelledError(
             f"session {session_id!r} was cancelled; stop this run, its writes are refused", **facts
         )
-    if latest is None or own is None:
+    if unit.sessions.state(session_id) is None:
         what = "is gone"
+    elif latest is None or own is None:
+        what = f"knows nothing of attempt {lease.attempt}: it was made again since, or the claim was rolled back"
     elif is_taken_over:
         verb = "is now" if latest.outcome is None else f"has {latest.outcome} as"
         what = (

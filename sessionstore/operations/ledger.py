@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from sessionstore.errors import CallHeldError, CallNotSentError, JobFailedError, SessionManagerError
 from sessionstore.identifiers import checked_identifier, new_session_id
@@ -21,7 +21,7 @@ from sessionstore.persistence.codec import fingerprint_of
 from sessionstore.persistence.payload import LARGEST_INTEGER
 from sessionstore.persistence.runs import Lease
 from sessionstore.persistence.unit import UnitOfWork
-from sessionstore.providers import STILL_RUNNING, CallPolicy, CallState, Cost, Provider, ProviderCall
+from sessionstore.providers import STILL_RUNNING, CallState, Cost, Provider, ProviderCall
 
 logger = logging.getLogger(__name__)
 
@@ -50,18 +50,19 @@ def obtain(store: Store, lease: Lease, provider: Provider, scene_number: int, re
 
 
 class _Purchase:
-    """One `GenerationRun.call`."""
+    """One `GenerationRun.call`. What can go wrong before a request is sent does so before it is intended."""
 
     def __init__(self, store: Store, lease: Lease, provider: Provider, request: object) -> None:
         self._store = store
         self._lease = lease
         self._provider = provider
-        self._request = request
+        self._model = type(request) if isinstance(request, BaseModel) else None
+        self._text = store.codec.encode_document(request, "request")
+        self._price = self._cost(self._as_given(self._text), None)
 
     def begin(self, scene_number: int) -> ProviderCall:
         """Commits the intention, or finds the call that is there; an ambiguous one is held from now on."""
-        text = self._store.codec.encode_document(self._request, "request")
-        fingerprint = fingerprint_of(text)
+        fingerprint = fingerprint_of(self._text)
         call_id = new_session_id(self._store.now())
 
         def work(unit: UnitOfWork) -> ProviderCall:
@@ -75,12 +76,11 @@ class _Purchase:
                     attempt=self._lease.attempt,
                     is_repeatable=self._provider.is_repeatable,
                     request_fingerprint=fingerprint,
-                    request=text,
+                    request=self._text,
                 )
-                return _get(unit, call_id)
-            if found.policy is CallPolicy.HOLD and found.state is CallState.INTENDED:
+            elif found.state is CallState.INTENDED and not (found.is_repeatable and self._provider.is_repeatable):
                 unit.calls.change(found.call_id, CallState.HELD, {"reason": AMBIGUOUS})
-            return _get(unit, found.call_id)
+            return _get(unit, call_id if found is None else found.call_id)
 
         call = write_fenced(self._store.engine, self._lease, work)
         if call.request_fingerprint != fingerprint:
@@ -91,13 +91,11 @@ class _Purchase:
         return call
 
     def submit(self, call: ProviderCall) -> ProviderCall:
-        """Sends the request, and commits what it was answered with."""
-        request = self._as_recorded(call)
-        price = self._cost(request, None)
+        """Sends the request as it was recorded, and commits what it was answered with."""
+        request = self._as_given(to_json(call.request).decode())
+        arguments = (request, call.call_id) if call.is_repeatable else (request,)
         try:
-            job_id = (
-                self._provider.submit(request, call.call_id) if call.is_repeatable else self._provider.submit(request)
-            )
+            job_id = self._provider.submit(*arguments)
         except (CallNotSentError, ConnectionRefusedError) as error:
             self._record(call, CallState.NOT_SENT, {"reason": _reason(error)})
             raise
@@ -111,7 +109,7 @@ class _Purchase:
         if not isinstance(job_id, str) or not job_id.strip() or "\0" in job_id:
             reason = f"submit returned no job id, but {job_id!r:.100}"
             raise _held(self._record(call, CallState.HELD, {"reason": reason}))
-        return self._record(call, CallState.SUBMITTED, {"job_id": job_id, "reason": None, **price})
+        return self._record(call, CallState.SUBMITTED, {"job_id": job_id, "reason": None, **self._price})
 
     def fetch(self, call: ProviderCall, pause: Pause) -> ProviderCall:
         """Asks for the result until there is one, and commits it."""
@@ -124,7 +122,7 @@ class _Purchase:
             self._record(call, CallState.FAILED, {"reason": _reason(error)})
             raise
         text = self._store.codec.encode_document(result, f"result of {self._provider.name}")
-        bill = self._cost(self._as_recorded(call), from_json(text))
+        bill = self._cost(self._as_given(to_json(call.request).decode()), from_json(text))
         return self._record(call, CallState.FETCHED, {"result": text, **bill})
 
     def _record(self, call: ProviderCall, state: CallState, columns: dict[str, Any]) -> ProviderCall:
@@ -151,11 +149,11 @@ class _Purchase:
                 error.add_note(advice)
             raise
 
-    def _as_recorded(self, call: ProviderCall) -> Any:
-        """The request as the ledger has it: what was intended is what is sent, also by a later run."""
-        if isinstance(self._request, BaseModel):
-            return type(self._request).model_validate(call.request, by_name=True, by_alias=False)
-        return call.request
+    def _as_given(self, text: str) -> Any:
+        """A recorded request, of the type that the caller gave."""
+        if self._model is None:
+            return from_json(text)
+        return self._model.model_validate_json(text, by_name=True, by_alias=False)
 
     def _cost(self, request: Any, result: Any) -> dict[str, Any]:
         cost = None if self._provider.cost is None else self._provider.cost(request, result)

@@ -30,7 +30,7 @@ Claimed = tuple[Lease, GenerationSession[Any, Any]]
 def claim_next(store: Store, worker: str, lease_seconds: float) -> GenerationRun[Any, Any] | None:
     """The oldest pending session, or None when there is none."""
     checked_identifier(worker, "worker")
-    lease_ms = _checked_lease_ms(lease_seconds)
+    lease_ms = checked_lease_ms(lease_seconds)
 
     def work(unit: UnitOfWork) -> Claimed | None:
         while (session_id := _oldest_pending(unit)) is not None:
@@ -60,7 +60,7 @@ def track(
     """A named session, unless somebody who lives holds it."""
     checked_identifier(session_id, "session_id")
     checked_identifier(worker, "worker")
-    lease_ms = _checked_lease_ms(lease_seconds)
+    lease_ms = checked_lease_ms(lease_seconds)
 
     def work(unit: UnitOfWork) -> Claimed:
         current = unit.sessions.state(session_id)
@@ -113,18 +113,26 @@ def retry(store: Store, session_id: str, scenes: Iterable[int] | None) -> bool:
     numbers = _checked_numbers(scenes)
 
     def work(unit: UnitOfWork) -> bool:
-        current, parts = unit.sessions.state(session_id), unit.sessions.stored_parts(session_id)
-        if current is None or parts is None or not current.status.is_terminal():
+        current = unit.sessions.state(session_id)
+        if current is None or not current.status.is_terminal():
             return False
         if current.status is GenerationStatus.COMPLETED and not numbers:
             return False
-        for number in numbers & parts.scenes.keys():
-            unit.sessions.set_aside(session_id, f"scene {number}", MADE_AGAIN, parts.scenes[number])
-            unit.sessions.delete_scene(session_id, number)
+        _set_aside(unit, session_id, numbers)
         apply_changes(unit, session_id, current, Changes(status=GenerationStatus.PENDING))
         return True
 
     return store.engine.write(work)
+
+
+def _set_aside(unit: UnitOfWork, session_id: str, numbers: set[int]) -> None:
+    """Keeps the saved scenes of these numbers beside the session, where they are in nobody's way."""
+    parts = unit.sessions.stored_parts(session_id) if numbers else None
+    if parts is None:
+        return
+    for number in numbers & parts.scenes.keys():
+        unit.sessions.set_aside(session_id, f"scene {number}", MADE_AGAIN, parts.scenes[number])
+        unit.sessions.delete_scene(session_id, number)
 
 
 def _oldest_pending(unit: UnitOfWork) -> str | None:
@@ -140,7 +148,8 @@ def _claim(unit: UnitOfWork, session_id: str, current: SessionState, worker: str
     return lease, session
 
 
-def _checked_lease_ms(lease_seconds: object) -> int:
+def checked_lease_ms(lease_seconds: object) -> int:
+    """A lease in milliseconds, when it can be kept alive. Raises TypeError or ValueError."""
     if isinstance(lease_seconds, bool) or not isinstance(lease_seconds, int | float):
         raise TypeError(f"lease_seconds must be a number of seconds, not {type(lease_seconds).__name__}")
     if not MIN_LEASE_SECONDS <= lease_seconds <= MAX_LEASE_SECONDS:
