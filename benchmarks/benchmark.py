@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import disk, machine, report
+from benchmarks.claims import measure_claims
 from benchmarks.cleanup import measure_cleanup
 from benchmarks.constant_costs import measure_costs
 from benchmarks.contestants import STORE
@@ -52,6 +53,12 @@ def _measure(options: Options, planned: Sequence[Plan], folder: Path, results: R
         results.memory = measure_memory(folder, (few, many))
         progress.clear()
         print(report.memory_text(results.memory), flush=True)
+    if options.claims is not None:
+        few, many = options.claims
+        progress.show(f"claiming with {few:,} and {many:,} pending sessions")
+        results.claims = measure_claims(folder, (few, many))
+        progress.clear()
+        print(report.claims_text(results.claims), flush=True)
 
 
 def _measure_filled(template: Path, filling: Filling, folder: Path, progress: Progress, results: Results) -> None:

@@ -16,7 +16,14 @@ SLOW_SYNC_US = 2000
 
 def figures(results: Results) -> list[Figure]:
     """All of them; those of a filled store only when one was measured."""
-    found = [*_rates(results), *_worst_writes(results), _shared(results), _reading(results), _memory(results)]
+    found = [
+        *_rates(results),
+        *_worst_writes(results),
+        _shared(results),
+        _reading(results),
+        _memory(results),
+        _claims(results),
+    ]
     if results.filled_sessions:
         found += [*_filled(results)]
     return found
@@ -61,6 +68,13 @@ def _memory(results: Results) -> Figure:
     few, many = memory.generations if memory else (10_000, 100_000)
     measure = f"memory after {many:,} generations, to that after {few:,}"
     return _at_most(1.05, measure, [memory.growth()] if memory else [], "--memory")
+
+
+def _claims(results: Results) -> Figure:
+    claims = results.claims
+    few, many = claims.pending if claims else (100, 100_000)
+    measure = f"claiming with {many:,} pending sessions and 8 workers, to {few:,}"
+    return _at_most(1.25, measure, claims.ratios() if claims else [], "--claims")
 
 
 def _filled(results: Results) -> Iterator[Figure]:

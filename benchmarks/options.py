@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from benchmarks.claims import CLAIMS as FEWEST_CLAIMS
 from benchmarks.contestants import BASELINE, CORE, ENTRIES, PEERS, Entry
 from benchmarks.filling import FEWEST_SESSIONS
 from benchmarks.installing import how_to_install
@@ -18,6 +19,7 @@ LEFT_OUT_WHEN_QUICK = {"sqlite3-ordered"}
 DURABILITIES = ("full", "normal")
 PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
 DEFAULT_MEMORY_GENERATIONS = (10_000, 100_000)
+DEFAULT_PENDING_SESSIONS = (100, 100_000)
 
 DESCRIPTION = """\
 One generation is 13 acknowledged writes and 5 reads. Each contestant's rate is divided by the mean of the hand-written
@@ -26,7 +28,7 @@ rounds. Afterwards a fresh process looks for every acknowledged write.
 
 Without options: full durability with 1, 8 and 32 threads (the latter this store alone) and 4 processes; normal
 without the 32; then this store alone with nothing but reads, and with all workers on one session. With --shared,
---read-cost, --memory or --sessions only what they name."""
+--read-cost, --memory, --claims or --sessions only what they name."""
 
 
 class Options(argparse.Namespace):
@@ -42,6 +44,7 @@ class Options(argparse.Namespace):
     shared: bool
     read_cost: bool
     memory: list[int] | None
+    claims: list[int] | None
     sessions: int | None
     folder: Path
     json: Path | None
@@ -50,7 +53,8 @@ class Options(argparse.Namespace):
 
     def is_bare(self) -> bool:
         """Whether no part was chosen."""
-        return not (self.shared or self.read_cost or self.memory is not None or self.sessions is not None)
+        parts = (self.memory, self.claims, self.sessions)
+        return not (self.shared or self.read_cost or any(part is not None for part in parts))
 
     def chosen(self) -> dict[str, Any]:
         """What was measured with, for the record; not where."""
@@ -84,7 +88,7 @@ def parse(arguments: list[str] | None = None) -> Options:
         options.rounds = 1 if options.quick else 3
     if options.seconds is None:
         options.seconds = 0.4 if options.quick else 0.8
-    for complaint in (_memory_complaint, _only_complaint, _folder_complaint, _picture_complaint):
+    for complaint in (_memory_complaint, _claims_complaint, _only_complaint, _folder_complaint, _picture_complaint):
         if sentence := complaint(options):
             parser.exit(2, f"bench: {sentence}\n")
     return options
@@ -118,6 +122,13 @@ def _parser() -> argparse.ArgumentParser:
         type=_at_least(1, int),
         metavar="N",
         help="memory of one process after two numbers of generations; default: 10000 100000",
+    )
+    parts.add_argument(
+        "--claims",
+        nargs="*",
+        type=_at_least(FEWEST_CLAIMS, int),
+        metavar="N",
+        help="claiming with two numbers of pending sessions; default: 100 100000",
     )
     parts.add_argument(
         "--sessions",
@@ -160,9 +171,19 @@ def _at_least(least: N, kind: type[N]) -> Callable[[str], N]:
 def _memory_complaint(options: Options) -> str | None:
     if options.memory == []:
         options.memory = list(DEFAULT_MEMORY_GENERATIONS)
-    if options.memory is not None and (len(options.memory) != 2 or options.memory[0] >= options.memory[1]):
-        return "argument --memory: give two numbers of generations, the smaller one first, or none"
-    return None
+    return _pair_complaint("memory", options.memory, "generations")
+
+
+def _claims_complaint(options: Options) -> str | None:
+    if options.claims == []:
+        options.claims = list(DEFAULT_PENDING_SESSIONS)
+    return _pair_complaint("claims", options.claims, "pending sessions")
+
+
+def _pair_complaint(option: str, given: list[int] | None, what: str) -> str | None:
+    if given is None or (len(given) == 2 and given[0] < given[1]):
+        return None
+    return f"argument --{option}: give two numbers of {what}, the smaller one first, or none"
 
 
 def _only_complaint(options: Options) -> str | None:

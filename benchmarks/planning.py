@@ -15,8 +15,10 @@ ONE, EIGHT, MANY = (Workers(1, threads) for threads in (1, 8, 32))
 FOUR_PROCESSES = Workers(4, 1)
 USUAL_WORKERS = (ONE, EIGHT, FOUR_PROCESSES)
 
-# For the estimate, on a laptop: a generation at normal, a session that is filled in (both stores), one that is copied.
+# For the estimate, on a laptop: a generation at normal, a creation among many, a session that is filled in (both
+# stores), one that is copied.
 GENERATION_SECONDS = 0.002
+CREATION_SECONDS = 0.0002
 FILLING_SECONDS = 0.0006
 COPYING_SECONDS = 0.00003
 
@@ -39,6 +41,8 @@ def estimated_seconds(options: Options, planned: Sequence[Plan]) -> float:
     seconds = sum(plan.estimated_seconds() for plan in planned)
     if options.memory is not None:
         seconds += options.memory[-1] * GENERATION_SECONDS
+    if options.claims is not None:
+        seconds += sum(options.claims) * CREATION_SECONDS
     if options.sessions is not None:
         copies = 2 + sum(2 * plan.rounds + 1 for plan in planned if plan.filled_sessions)
         seconds += options.sessions * (FILLING_SECONDS + copies * COPYING_SECONDS) + 30

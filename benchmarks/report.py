@@ -7,7 +7,7 @@ from benchmarks.contestants import BASELINE, ENTRIES
 from benchmarks.heats import EMPTY_STORE
 from benchmarks.notes import KINDS, Times
 from benchmarks.ratios import Spread, spread
-from benchmarks.results import Cleanup, Cost, Figure, Heat, Memory, Results
+from benchmarks.results import Claims, Cleanup, Cost, Figure, Heat, Memory, Results
 from benchmarks.text_table import aligned
 from benchmarks.workers import in_words
 from benchmarks.workloads import WORKLOADS
@@ -135,6 +135,15 @@ def memory_text(memory: Memory) -> str:
     return "\n".join([*lines, f"growth  {memory.growth():.3f}", ""])
 
 
+def claims_text(claims: Claims) -> str:
+    """What one claim and its completion took in each store, medians over the rounds."""
+    lines = ["Claiming and completing, 8 threads"]
+    for index, pending in enumerate(claims.pending):
+        milliseconds = 1000 * median(seconds[index] for seconds in claims.seconds) / claims.claims
+        lines.append(f"{pending:,} pending  {milliseconds:.3f} ms a session")
+    return "\n".join([*lines, f"ratio  {median(claims.ratios()):.3f}", ""])
+
+
 def costs_text(costs: Sequence[Cost], sessions: int) -> str:
     rows = [["", "p50 ms", "max ms", "calls"]]
     rows += [[cost.call, f"{cost.p50_ms:.2f}", f"{cost.max_ms:.2f}", str(cost.calls)] for cost in costs]
@@ -171,4 +180,6 @@ def results_text(results: Results) -> str:
         parts.append(cleanup_text(results.cleanup))
     if results.memory:
         parts.append(memory_text(results.memory))
+    if results.claims:
+        parts.append(claims_text(results.claims))
     return "\n".join([*parts, figures_text(results.figures)])

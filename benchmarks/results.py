@@ -85,6 +85,18 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Claims:
+    """Seconds that eight workers took for `claims` claims with few and with many pending sessions, round by round."""
+
+    pending: tuple[int, int]
+    claims: int
+    seconds: list[tuple[float, float]]
+
+    def ratios(self) -> list[float]:
+        return [many / few for few, many in self.seconds]
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """What calls of one method took, on the filled store."""
 
@@ -127,6 +139,7 @@ class Results:
     options: dict[str, Any]
     heats: list[Heat] = field(default_factory=list)
     memory: Memory | None = None
+    claims: Claims | None = None
     filled_sessions: int = 0
     costs: list[Cost] = field(default_factory=list)
     cleanup: Cleanup | None = None

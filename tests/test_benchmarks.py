@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import cleanup, constant_costs, filling, memory, verification
+from benchmarks import claims, cleanup, constant_costs, filling, memory, verification
 from benchmarks.__main__ import main
 from benchmarks.contestants import BASELINE, CORE, ENTRIES, STORE, Entry
 from benchmarks.contestants.hand_written import HandWritten
@@ -23,6 +23,7 @@ from benchmarks.ratios import Spread, spread, to_neighbours
 from benchmarks.results import RESULTS, Results
 from benchmarks.text_table import aligned
 from benchmarks.workers import Workers
+from sessionstore import SessionManager
 
 TINY = ("--rounds", "1", "--seconds", "0.05")
 
@@ -199,6 +200,19 @@ def test_memory_is_measured_twice_in_one_process(tmp_path: Path, monkeypatch: py
     assert min(found.resident_bytes) > 1_000_000
 
 
+def test_claims_are_measured_in_a_small_and_a_large_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "run_fresh", in_this_process)
+    monkeypatch.setattr(claims, "ROUNDS", 2)
+
+    found = claims.measure_claims(tmp_path, (claims.CLAIMS, 2 * claims.CLAIMS))
+
+    assert len(found.ratios()) == 2
+    for pending in found.pending:
+        with SessionManager(None, None, database_url=f"sqlite:///{tmp_path / f'claims-{pending}.db'}") as store:
+            by_status = store.get_performance_stats()["status_breakdown"]
+        assert (by_status["pending"], by_status["completed"]) == (pending, 2 * claims.CLAIMS)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -213,6 +227,7 @@ def test_memory_is_measured_twice_in_one_process(tmp_path: Path, monkeypatch: py
         ["--sessions", "1"],
         ["--sessions", "1000", "--peers"],
         ["--memory", "5"],
+        ["--claims", "5", "100"],
         ["--folder", "nowhere"],
         ["--json", "nowhere/found.json"],
         ["--picture", "picture.bmp"],
