@@ -169,7 +169,7 @@ def test_a_bare_run_measures_what_the_figures_need() -> None:
 def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
     found = figures(Results("2026-01-01T00:00:00+00:00", {}, {}))
 
-    assert len(found) == 9
+    assert len(found) == 10
     assert {figure.is_met for figure in found} == {None}
 
 
