@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sessionstore import GenerationStatus, SessionManager
+from sessionstore import GenerationRun, GenerationStatus, SessionManager
 from sessionstore.testing import ManualClock
 from tests.concurrency import ask, engine_of, request, scene
 from tests.conftest import OpenManager
@@ -78,6 +78,13 @@ def last_page(manager: SessionManager, clock: ManualClock) -> object:
     return manager.list_sessions(limit=5, created_before=clock.now - timedelta(hours=20))
 
 
+def claimed(manager: SessionManager) -> GenerationRun:
+    """The oldest of the pending sessions, which are one in six."""
+    run = manager.claim_next_session("w")
+    assert run is not None
+    return run
+
+
 CALLS: dict[str, Callable[[SessionManager, ManualClock], object]] = {
     "get_session_count": lambda manager, _: manager.get_session_count(),
     "get_performance_stats": lambda manager, _: manager.get_performance_stats(),
@@ -92,6 +99,7 @@ CALLS: dict[str, Callable[[SessionManager, ManualClock], object]] = {
     "a change of status": lambda manager, _: [
         manager.update_session_status("s000007", status) for status in ("downloading", "processing")
     ],
+    "claiming and giving back": lambda manager, _: claimed(manager).release(),
 }
 
 
