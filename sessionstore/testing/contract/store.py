@@ -5,22 +5,28 @@ from sessionstore.testing.contract.capacity import CapacityContract
 from sessionstore.testing.contract.concurrency import ConcurrencyContract
 from sessionstore.testing.contract.copies import CopiesContract
 from sessionstore.testing.contract.creation import CreationContract
+from sessionstore.testing.contract.ends import EndsContract
 from sessionstore.testing.contract.errors import ErrorsContract
+from sessionstore.testing.contract.fencing import FencingContract
 from sessionstore.testing.contract.group import ContractGroup
+from sessionstore.testing.contract.interrupted import InterruptedContract
 from sessionstore.testing.contract.lifecycle import LifecycleContract
 from sessionstore.testing.contract.listing import ListingContract
 from sessionstore.testing.contract.locking import LockingContract
 from sessionstore.testing.contract.models import ModelsContract
 from sessionstore.testing.contract.overview import OverviewContract
+from sessionstore.testing.contract.putting_back import PuttingBackContract
 from sessionstore.testing.contract.recovery import RecoveryContract
 from sessionstore.testing.contract.refusals import RefusalsContract
 from sessionstore.testing.contract.retention import RetentionContract
+from sessionstore.testing.contract.runs import RunsContract
 from sessionstore.testing.contract.scenes import ScenesContract
 from sessionstore.testing.contract.sessions import SessionsContract
 from sessionstore.testing.contract.settings import SettingsContract
 from sessionstore.testing.contract.statistics import StatisticsContract
 from sessionstore.testing.contract.times import TimesContract
 from sessionstore.testing.contract.tombstones import TombstonesContract
+from sessionstore.testing.contract.tracking import TrackingContract
 from sessionstore.testing.contract.transactions import TransactionsContract
 from sessionstore.testing.contract.updates import UpdatesContract
 
@@ -46,6 +52,12 @@ class StoreContract(
     RefusalsContract,
     ErrorsContract,
     SettingsContract,
+    TrackingContract,
+    FencingContract,
+    RunsContract,
+    EndsContract,
+    InterruptedContract,
+    PuttingBackContract,
     LifecycleContract,
     CopiesContract,
     ContractGroup,
