@@ -9,12 +9,16 @@ from sessionstore.testing.contract.ends import EndsContract
 from sessionstore.testing.contract.errors import ErrorsContract
 from sessionstore.testing.contract.fencing import FencingContract
 from sessionstore.testing.contract.group import ContractGroup
+from sessionstore.testing.contract.held_calls import HeldCallsContract
 from sessionstore.testing.contract.interrupted import InterruptedContract
+from sessionstore.testing.contract.ledger import LedgerContract
 from sessionstore.testing.contract.lifecycle import LifecycleContract
 from sessionstore.testing.contract.listing import ListingContract
 from sessionstore.testing.contract.locking import LockingContract
 from sessionstore.testing.contract.models import ModelsContract
 from sessionstore.testing.contract.overview import OverviewContract
+from sessionstore.testing.contract.paid_calls import PaidCallsContract
+from sessionstore.testing.contract.purchases import PurchasesContract
 from sessionstore.testing.contract.putting_back import PuttingBackContract
 from sessionstore.testing.contract.recovery import RecoveryContract
 from sessionstore.testing.contract.refusals import RefusalsContract
@@ -23,6 +27,7 @@ from sessionstore.testing.contract.runs import RunsContract
 from sessionstore.testing.contract.scenes import ScenesContract
 from sessionstore.testing.contract.sessions import SessionsContract
 from sessionstore.testing.contract.settings import SettingsContract
+from sessionstore.testing.contract.sparing import SparingContract
 from sessionstore.testing.contract.statistics import StatisticsContract
 from sessionstore.testing.contract.times import TimesContract
 from sessionstore.testing.contract.tombstones import TombstonesContract
@@ -58,6 +63,11 @@ class StoreContract(
     EndsContract,
     InterruptedContract,
     PuttingBackContract,
+    LedgerContract,
+    PurchasesContract,
+    PaidCallsContract,
+    HeldCallsContract,
+    SparingContract,
     LifecycleContract,
     CopiesContract,
     ContractGroup,
