@@ -21,6 +21,10 @@ hypothesis.settings.load_profile("sessionstore")
 OpenManager = Callable[..., SessionManager]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="the long soak and fault runs")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Has Hypothesis keep its notes on the code, which it writes even without a database, until the end only."""
     notes = tempfile.TemporaryDirectory(prefix="sessionstore-hypothesis-")

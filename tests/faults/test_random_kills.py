@@ -1,0 +1,148 @@
+"""Workers that are killed at random moments and replaced, and sessions whose workers always die."""
+
+import os
+import random
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from sessionstore import SessionManager
+from tests.concurrency import ask, manager_on, wait_until
+from tests.faults.checks import (
+    SCENES,
+    Attempts,
+    Damage,
+    are_completed,
+    bill_of,
+    carry_on_until,
+    damage_of,
+    price_of,
+    story,
+)
+from tests.faults.crew import Crew
+from tests.faults.person import Person
+from tests.faults.points import Point
+from tests.faults.service import Service
+
+WORKERS = 4
+KILLS, LONG_KILLS = 12, 200
+# Workers dawdle for half of that at each of some 60 points of a session, and are killed somewhere in it.
+LONGEST_PAUSE_SECONDS = 0.01
+LONGEST_LIFE_SECONDS = 0.5
+FIRST_SESSIONS = 24
+# More than there are workers, so that nobody who is killed was idle.
+WAITING_SESSIONS = 8
+# What one kill takes with its replacement on two busy cores, several times over.
+SECONDS_FOR_A_KILL = 4
+
+
+class Queue:
+    """Sessions of both kinds in turn, made as they are used up."""
+
+    def __init__(self, manager: SessionManager) -> None:
+        self._manager = manager
+        self.session_ids: list[str] = []
+        self.fill(FIRST_SESSIONS)
+
+    def fill(self, count: int = WAITING_SESSIONS) -> None:
+        pending = self._manager.get_performance_stats()["status_breakdown"].get("pending", 0)
+        for _ in range(count - pending):
+            kind = "plain" if len(self.session_ids) % 2 else "repeatable"
+            self.session_ids.append(self._manager.create_session(story(), metadata={"kind": kind}))
+
+
+@pytest.mark.timeout(LONG_KILLS * SECONDS_FOR_A_KILL + 300)
+def test_workers_killed_at_random_moments_lose_no_scene_and_buy_none_twice(
+    database: Path, service: Service, is_long: bool
+) -> None:
+    kills = LONG_KILLS if is_long else KILLS
+    seed = int(os.environ.get("SESSIONSTORE_TEST_SEED", random.randrange(2**32)))
+    print(f"\n{kills} kills with seed {seed} (SESSIONSTORE_TEST_SEED={seed} draws the same again)")
+    chance, began = random.Random(seed), time.monotonic()
+    deadline = began + 60 + kills * SECONDS_FOR_A_KILL
+    with ExitStack() as stack:
+        manager = stack.enter_context(manager_on(database, recovery_interval=None))
+        queue, person, attempts = Queue(manager), Person(manager, service), Attempts(database)
+        crew = stack.enter_context(
+            Crew(database, service, WORKERS, longest_pause_seconds=LONGEST_PAUSE_SECONDS, durability="normal")
+        )
+        while crew.deaths < kills:
+            assert time.monotonic() < deadline, f"only {crew.deaths} workers were killed in time"
+            # Sometimes all at once, as when a machine runs out of memory.
+            count = min(chance.choice([1, 1, 1, WORKERS]), kills - crew.deaths)
+            victims = chance.sample(crew.workers, count)
+            for victim in victims:
+                wait_until(victim.has_claimed, f"{victim.name} to work")
+            # The one wait that is for a time: the moment is what is drawn.
+            time.sleep(chance.uniform(0, LONGEST_LIFE_SECONDS))
+            crew.kill(victims)
+            attempts.look()
+            person.settle()
+            queue.fill()
+
+        def carry_on() -> None:
+            crew.replace_dead()
+            person.settle()
+            attempts.look()
+
+        carry_on_until(
+            lambda: are_completed(manager, queue.session_ids), carry_on, seconds=60, what="the rest to be completed"
+        )
+        crew.dismiss()
+        attempts.check_history()
+        session_ids, acknowledged = queue.session_ids, crew.acknowledged()
+        damage = damage_of(manager, service, session_ids, acknowledged)
+        print(
+            f"{crew.deaths} kills, {len(session_ids)} sessions of {SCENES} scenes, {len(acknowledged)} scenes "
+            f"acknowledged, {len(damage.bought_twice)} bought twice, {len(damage.lost)} lost, "
+            f"{person.attached} held calls attached and {person.allowed} made again, {time.monotonic() - began:.0f} s"
+        )
+    assert crew.deaths == kills
+    assert damage == Damage()
+    assert bill_of(database, set(session_ids)) == price_of(SCENES * len(session_ids))
+    assert ask(database, "SELECT count(*) FROM provider_calls WHERE is_repeatable AND held_at > ''") == [(0,)]
+    crashes = ask(database, "SELECT count(*) FROM runs WHERE outcome = 'crashed'")
+    assert 0 < crashes[0][0] <= kills
+
+
+@pytest.fixture
+def manager_of_three_attempts(database: Path) -> Iterator[SessionManager]:
+    with manager_on(database, recovery_interval=None, max_attempts=3) as manager:
+        yield manager
+
+
+def poisoned(manager: SessionManager, deaths: int) -> str:
+    """A session whose first workers die as soon as they have claimed it."""
+    will = {"die_at": Point.CLAIMED, "in_scene": None, "deaths": deaths}
+    return manager.create_session(story(), metadata={"kind": "plain", **will})
+
+
+def test_a_session_whose_workers_die_three_times_is_failed_and_stands_in_nobodys_way(
+    manager_of_three_attempts: SessionManager, database: Path, service: Service
+) -> None:
+    manager = manager_of_three_attempts
+    spared, failed = poisoned(manager, deaths=2), poisoned(manager, deaths=3)
+    sound = manager.create_session(story(), metadata={"kind": "plain"})
+    with Crew(database, service, 1, max_attempts=3) as crew:
+        others = [spared, sound]
+        carry_on_until(
+            lambda: are_completed(manager, others), crew.replace_dead, seconds=60, what="the others to be completed"
+        )
+        session = manager.get_session(failed)
+        assert session is not None
+        assert (session.status, session.attempt, session.scenes) == ("failed", 3, [])
+        assert session.error_message == (
+            "interrupted 3 times in a row, max_attempts; last attempt 3 of worker 'worker-5': its process died; "
+            "retry_session() tries again"
+        )
+        assert crew.deaths == 5
+        assert manager.retry_session(failed)
+        carry_on_until(
+            lambda: are_completed(manager, [failed]), crew.replace_dead, seconds=60, what="the retry to be completed"
+        )
+        crew.dismiss()
+    assert [crew.deaths_in(session_id) for session_id in (spared, failed, sound)] == [2, 3, 0]
+    assert damage_of(manager, service, [spared, failed, sound], crew.acknowledged()) == Damage()
