@@ -1,0 +1,1 @@
+"""Leases, fencing, heartbeats and recovery, with real processes that are paused, killed, cut off and stopped."""
