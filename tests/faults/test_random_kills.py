@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sessionstore import SessionManager
-from tests.concurrency import ask, manager_on, wait_until
+from tests.concurrency import ask, manager_on
 from tests.faults.checks import (
     SCENES,
     Attempts,
@@ -69,25 +69,26 @@ def test_workers_killed_at_random_moments_lose_no_scene_and_buy_none_twice(
         crew = stack.enter_context(
             Crew(database, service, WORKERS, longest_pause_seconds=LONGEST_PAUSE_SECONDS, durability="normal")
         )
-        while crew.deaths < kills:
-            assert time.monotonic() < deadline, f"only {crew.deaths} workers were killed in time"
-            # Sometimes all at once, as when a machine runs out of memory.
-            count = min(chance.choice([1, 1, 1, WORKERS]), kills - crew.deaths)
-            victims = chance.sample(crew.workers, count)
-            for victim in victims:
-                wait_until(victim.has_claimed, f"{victim.name} to work")
-            # The one wait that is for a time: the moment is what is drawn.
-            time.sleep(chance.uniform(0, LONGEST_LIFE_SECONDS))
-            crew.kill(victims)
-            attempts.look()
-            person.settle()
-            queue.fill()
 
         def carry_on() -> None:
             crew.replace_dead()
-            person.settle()
             attempts.look()
+            person.settle()
 
+        def carry_on_with_more() -> None:
+            carry_on()
+            queue.fill()
+
+        while crew.deaths < kills:
+            assert time.monotonic() < deadline, f"only {crew.deaths} workers were killed in time"
+            # Sometimes all at once, as when a machine runs out of memory.
+            victims = chance.sample(crew.workers, min(chance.choice([1, 1, 1, WORKERS]), kills - crew.deaths))
+            for victim in victims:
+                carry_on_until(victim.has_claimed, carry_on_with_more, seconds=60, what=f"{victim.name} to work")
+            # The one wait that is for a time: the moment is what is drawn.
+            time.sleep(chance.uniform(0, LONGEST_LIFE_SECONDS))
+            crew.kill(victims)
+            carry_on_with_more()
         carry_on_until(
             lambda: are_completed(manager, queue.session_ids), carry_on, seconds=60, what="the rest to be completed"
         )
