@@ -167,6 +167,8 @@ def compete(database: Path, *, worker: str, threads: int) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    # Who is started in the background of a shell inherits that Ctrl-C is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     _, command, path, given = sys.argv
     commands: dict[str, Callable[..., None]] = {"obey": obey, "compete": compete, "stop": work_until_stopped}
     commands[command](Path(path), **json.loads(given))
