@@ -128,15 +128,17 @@ def test_a_session_whose_workers_die_three_times_is_failed_and_stands_in_nobodys
     spared, failed = poisoned(manager, deaths=2), poisoned(manager, deaths=3)
     sound = manager.create_session(story(), metadata={"kind": "plain"})
     with Crew(database, service, 1, max_attempts=3) as crew:
-        others = [spared, sound]
-        carry_on_until(
-            lambda: are_completed(manager, others), crew.replace_dead, seconds=60, what="the others to be completed"
-        )
+
+        def is_over() -> bool:
+            return are_completed(manager, [spared, sound]) and bool(manager.get_sessions_by_status("failed"))
+
+        carry_on_until(is_over, crew.replace_dead, seconds=60, what="two to be completed, and one failed")
         session = manager.get_session(failed)
         assert session is not None
         assert (session.status, session.attempt, session.scenes) == ("failed", 3, [])
+        ((worker,),) = ask(database, "SELECT worker FROM runs WHERE session_id = ? AND attempt = 3", failed)
         assert session.error_message == (
-            "interrupted 3 times in a row, max_attempts; last attempt 3 of worker 'worker-5': its process died; "
+            f"interrupted 3 times in a row, max_attempts; last attempt 3 of worker {worker!r}: its process died; "
             "retry_session() tries again"
         )
         assert crew.deaths == 5
