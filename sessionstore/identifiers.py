@@ -1,4 +1,4 @@
-"""Session ids and other keys that callers hand in."""
+"""Ids that are made here, and other keys that callers hand in."""
 
 import os
 from datetime import datetime
@@ -6,7 +6,7 @@ from datetime import datetime
 MAX_IDENTIFIER_CHARACTERS = 255
 
 
-def new_session_id(now: datetime) -> str:
+def new_id(now: datetime) -> str:
     """A UUIDv7 for the instant `now`: sorts by time, and its 74 random bits cannot be guessed.
 
     Time-ordered, because random ids dirty random pages: they halve the write rate at 100,000 sessions.

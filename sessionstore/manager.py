@@ -341,7 +341,7 @@ class SessionManager(Generic[RequestT, SceneT]):
         return retention.count_expired(self._store, max_age_hours)
 
     def cleanup_failed_sessions(self) -> int:
-        """Removes every failed session, however young; how many went."""
+        """Removes failed sessions, however young; how many went. Those with held calls stay (`list_held_calls`)."""
         return retention.clean_up_failed(self._store)
 
     def cleanup_completed_sessions(self, max_age_hours: float = 6) -> int:

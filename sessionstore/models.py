@@ -23,7 +23,7 @@ from pydantic import (
 from typing_extensions import TypeVar
 
 from sessionstore.clock import Clock, as_utc, utc_now
-from sessionstore.identifiers import new_session_id
+from sessionstore.identifiers import new_id
 
 MAX_STORY_CHARACTERS = 50_000
 MAX_SCENES = 100
@@ -129,7 +129,7 @@ class GenerationSession(BaseModel, Generic[RequestT, SceneT]):
 
     model_config = ConfigDict(validate_assignment=True, hide_input_in_errors=True)
 
-    session_id: str = Field(default_factory=lambda: new_session_id(utc_now()))
+    session_id: str = Field(default_factory=lambda: new_id(utc_now()))
     status: GenerationStatus = GenerationStatus.PENDING
     request_data: RequestT
     scenes: list[SceneT] = Field(default_factory=list)

@@ -8,6 +8,8 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 NUMBER_SPACE = Path("/proc/self/ns/pid")
 # In /proc/PID/stat, after the name in parentheses: the state, and the start in ticks since the machine's.
 STATE_FIELD, START_FIELD = 0, 19
+# No system counts its processes beyond 32 bits.
+MAX_DIGITS = 10
 # A zombie is dead already: only its parent has not asked for it.
 DEAD_STATES = {"Z", "X"}
 
@@ -36,6 +38,8 @@ def is_dead(process: str | None) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
+    except OverflowError:
+        return False
     except PermissionError:
         pass  # Somebody else's: it is there.
     found = _start_of(pid)
@@ -60,6 +64,8 @@ def _start_of(pid: int) -> str | None:
 
 
 def _parts(process: str | None) -> tuple[str | None, int, str]:
-    place, _, rest = (process or "").rpartition("/")[0].rpartition("/")
-    start = (process or "").rpartition("/")[2]
-    return (place, int(rest), start) if place and rest.isdecimal() else (None, 0, "")
+    """The place, the number and the start; the place is None when the text is none of `this_process`."""
+    *place, pid, start = ["", "", *(process or "").split("/")]
+    if not (pid.isdecimal() and start.isdecimal() and len(pid) <= MAX_DIGITS):
+        return None, 0, ""
+    return "/".join(place[2:]), int(pid), start

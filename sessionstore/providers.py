@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
+from sessionstore.clock import checked_timeout
 from sessionstore.identifiers import checked_identifier
 from sessionstore.models import UtcDatetime
 
@@ -57,8 +58,9 @@ class Provider:
         for name, function in (("submit", self.submit), ("fetch", self.fetch)):
             if not callable(function):
                 raise TypeError(f"{name} of provider {self.name} must be callable, not {type(function).__name__}")
-        if not self.poll_seconds >= 0:
-            raise ValueError(f"poll_seconds of provider {self.name} must be a number of seconds from 0 up")
+        if self.cost is not None and not callable(self.cost):
+            raise TypeError(f"cost of provider {self.name} must be callable, not {type(self.cost).__name__}")
+        checked_timeout(self.poll_seconds, f"poll_seconds of provider {self.name}")
 
 
 class CallState(StrEnum):

@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from sessionstore.identifiers import checked_identifier, new_session_id
+from sessionstore.identifiers import checked_identifier, new_id
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -15,7 +15,7 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1)))  # noqa: DTZ001 - the zone is added below
 def test_an_id_is_a_uuid_7_of_its_millisecond(naive: datetime) -> None:
     moment = naive.replace(tzinfo=UTC)
-    made = UUID(new_session_id(moment))
+    made = UUID(new_id(moment))
     assert (made.version, made.variant) == (7, "specified in RFC 4122")
     elapsed = moment - datetime(1970, 1, 1, tzinfo=UTC)
     assert abs((made.int >> 80) - elapsed / timedelta(milliseconds=1)) <= 1
@@ -23,9 +23,9 @@ def test_an_id_is_a_uuid_7_of_its_millisecond(naive: datetime) -> None:
 
 def test_later_ids_sort_after_earlier_ones_and_none_is_made_twice() -> None:
     moments = [NOW + timedelta(milliseconds=each) for each in range(100)]
-    made = [new_session_id(moment) for moment in moments]
+    made = [new_id(moment) for moment in moments]
     assert made == sorted(made)
-    assert len({new_session_id(NOW) for _ in range(1000)}) == 1000
+    assert len({new_id(NOW) for _ in range(1000)}) == 1000
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=255))

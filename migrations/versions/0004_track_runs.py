@@ -26,6 +26,7 @@ def upgrade() -> None:
         "runs",
         sa.Column("session_id", sa.Text(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False, autoincrement=False),
+        sa.Column("run_id", sa.Text(), nullable=False),
         sa.Column("worker", sa.Text(), nullable=False),
         sa.Column("process", sa.Text()),
         sa.Column("claimed_at", INSTANT, nullable=False),
@@ -33,6 +34,7 @@ def upgrade() -> None:
         sa.Column("lease_expires_at", INSTANT, nullable=False),
         sa.Column("ended_at", INSTANT),
         sa.Column("outcome", sa.Text()),
+        sa.Column("is_forgiven", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("session_id", "attempt", name=op.f("pk_runs")),
         sa.ForeignKeyConstraint(
             ["session_id"], ["sessions.session_id"], name=op.f("fk_runs_session_id"), ondelete="CASCADE"
@@ -68,8 +70,9 @@ def upgrade() -> None:
         sa.Column("held_at", INSTANT),
         sa.Column("closed_at", INSTANT),
         sa.Column("request_fingerprint", sa.Text(), nullable=False),
-        sa.Column("request", sa.JSON(), nullable=False),
-        sa.Column("result", sa.JSON()),
+        # Text: in a column declared JSON, SQLite turns a document that is a bare number into a number.
+        sa.Column("request", sa.Text(), nullable=False),
+        sa.Column("result", sa.Text()),
         sa.PrimaryKeyConstraint("call_id", name=op.f("pk_provider_calls")),
         sa.CheckConstraint(f"state IN {STATES}", name=op.f("ck_provider_calls_state_known")),
         sa.CheckConstraint("cost_micros >= 0", name=op.f("ck_provider_calls_cost_counts")),

@@ -88,6 +88,8 @@ def apply_changes(unit: UnitOfWork, session_id: str, current: SessionState, chan
         events.append(EventType.UPDATED)
     if status is not None:
         columns = _status_columns(current, status, unit.now) | columns
+        if current.status.is_terminal() and not status.is_terminal():
+            unit.runs.forgive(session_id)
         if status in ENDS_RUN_AS:
             unit.runs.end(session_id, ENDS_RUN_AS[status])
     if changes.attempt is not None:

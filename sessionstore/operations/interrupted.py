@@ -5,6 +5,7 @@ jumped. So whoever looks gives it a moment to renew, and after an outage a whole
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -40,14 +41,19 @@ class InterruptedSessions:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._is_away = False
-        self._back_since = float("-inf")
+        # Since when the database can be written without a break, as far as is known; infinity while it cannot.
+        self._back_since = -math.inf
 
     def recover(self, should_stop: ShouldStop = lambda: False) -> int:
         """Gives back what dead processes hold, at once, and what leases that have run out held; how many sessions."""
         now, runs = self._look()
-        expired = [run for run in runs if run.lease_expires_at <= now and self._had_time_to_renew(run)]
         recovered = self._give_back([run for run in runs if is_dead(run.process)], "its process died")
+        expired = [run for run in runs if run.lease_expires_at <= now]
+        if not expired:
+            return recovered
+        # First of all, whether leases could be renewed: who looks when an outage ends competes with their owners.
+        self._write(lambda unit: None)
+        expired = [run for run in expired if time.monotonic() - self._back_since >= run.lease.lease_ms / 1000]
         if expired and _wait(should_stop):
             recovered += self._give_back(expired, "its lease ran out unrenewed", is_certain=False)
         return recovered
@@ -59,47 +65,43 @@ class InterruptedSessions:
 
     def _look(self) -> tuple[datetime, list[RunState]]:
         """The time and all open runs. A lease that reaches too far, for the clock was set back since, is shortened."""
-        now, runs = self._in_contact(lambda: self._store.engine.read(lambda unit: (unit.now, unit.runs.list_open())))
+        now, runs = self._noticing_outages(
+            lambda: self._store.engine.read(lambda unit: (unit.now, unit.runs.list_open()))
+        )
         too_long = [run for run in runs if run.lease_expires_at > now + timedelta(milliseconds=run.lease.lease_ms)]
         if too_long:
-            self._in_contact(lambda: self._store.engine.write(lambda unit: unit.runs.shorten(too_long)))
+            self._write(lambda unit: unit.runs.shorten(too_long))
         return now, runs
-
-    def _had_time_to_renew(self, run: RunState) -> bool:
-        """Whether the database was there for a whole lease period."""
-        return not self._is_away and time.monotonic() - self._back_since >= run.lease.lease_ms / 1000
 
     def _give_back(self, runs: Sequence[RunState], why: str, *, is_certain: bool = True) -> int:
         max_attempts, recovered = self._store.settings.max_attempts, 0
         for start in range(0, len(runs), BATCH_RUNS):
             batch, asked = runs[start : start + BATCH_RUNS], time.monotonic()
 
-            def work(unit: UnitOfWork, batch: Sequence[RunState] = batch, asked: float = asked) -> int | None:
+            def work(unit: UnitOfWork, batch: Sequence[RunState] = batch, asked: float = asked) -> int:
                 # The one thing it may ask a clock for: how long it was kept waiting.
                 if not is_certain and time.monotonic() - asked > OUTAGE_SECONDS:
-                    return None
+                    return 0
                 return sum(_recover(unit, run, why, max_attempts, is_certain=is_certain) for run in batch)
 
-            done = self._in_contact(lambda: self._store.engine.write(work))
-            if done is None:
-                self._back_since = time.monotonic()
-                logger.warning(
-                    "the database could not be written for a while; leases get one more period to be renewed"
-                )
-                break
-            recovered += done
+            recovered += self._write(work)
         return recovered
 
-    def _in_contact(self, call: Callable[[], T]) -> T:
-        """The result of `call`; remembers whether the database was there."""
-        try:
-            result = call()
-        except (SessionLockError, DatabaseUnavailableError):
-            self._is_away = True
-            raise
-        if self._is_away:
-            self._is_away, self._back_since = False, time.monotonic()
+    def _write(self, work: Callable[[UnitOfWork], T]) -> T:
+        """Runs `work`, and takes down how long the database kept it waiting; reading waits for nobody."""
+        asked, was_away = time.monotonic(), self._back_since == math.inf
+        result = self._noticing_outages(lambda: self._store.engine.write(work))
+        if was_away or time.monotonic() - asked > OUTAGE_SECONDS:
+            self._back_since = time.monotonic()
+            logger.warning("the database could not be written for a while; leases get one more period to be renewed")
         return result
+
+    def _noticing_outages(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except (SessionLockError, DatabaseUnavailableError):
+            self._back_since = math.inf
+            raise
 
 
 def _recover(unit: UnitOfWork, seen: RunState, why: str, max_attempts: int, *, is_certain: bool) -> bool:
@@ -112,11 +114,9 @@ def _recover(unit: UnitOfWork, seen: RunState, why: str, max_attempts: int, *, i
         return False
     crashes = unit.runs.count_crashes(session_id) + 1
     who = f"attempt {run.lease.attempt} of worker {run.lease.worker!r}"
-    if crashes < max_attempts:
-        unit.runs.end(session_id, RunOutcome.CRASHED)
-        changes = Changes(status=GenerationStatus.PENDING)
-    else:
-        # Ends the series of crashes, so that a retry gets as many attempts again.
+    unit.runs.end(session_id, RunOutcome.CRASHED)
+    changes = Changes(status=GenerationStatus.PENDING)
+    if crashes >= max_attempts:
         message = f"interrupted {crashes} times in a row, max_attempts; last {who}: {why}; retry_session() tries again"
         changes = Changes(status=GenerationStatus.FAILED, columns={"error_message": message})
     apply_changes(unit, session_id, current, changes)

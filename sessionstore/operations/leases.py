@@ -51,7 +51,7 @@ def require_held(unit: UnitOfWork, lease: Lease) -> None:
 def lost(unit: UnitOfWork, lease: Lease) -> LeaseLostError:
     """What to tell a run that holds its session no more."""
     session_id, own, latest = lease.session_id, unit.runs.find(lease), unit.runs.latest(lease.session_id)
-    is_taken_over = latest is not None and latest.lease.attempt != lease.attempt
+    is_taken_over = latest is not None and latest.lease.run_id != lease.run_id
     facts = {"session_id": session_id, "holder": latest.lease.worker if latest is not None and is_taken_over else None}
     if own is not None and own.outcome is RunOutcome.CANCELLED:
         return SessionCancelledError(
@@ -59,14 +59,14 @@ def lost(unit: UnitOfWork, lease: Lease) -> LeaseLostError:
         )
     if unit.sessions.state(session_id) is None:
         what = "is gone"
-    elif latest is None or own is None:
-        what = f"knows nothing of attempt {lease.attempt}: it was made again since, or the claim was rolled back"
-    elif is_taken_over:
-        verb = "is now" if latest.outcome is None else f"has {latest.outcome} as"
+    elif latest is not None and is_taken_over:
+        since = "" if latest.outcome is None else f", {latest.outcome} since"
         what = (
-            f"{verb} attempt {latest.lease.attempt} of worker {latest.lease.worker!r} "
+            f"is now attempt {latest.lease.attempt} of worker {latest.lease.worker!r}{since} "
             f"(yours was attempt {lease.attempt})"
         )
+    elif own is None:
+        what = f"knows nothing of attempt {lease.attempt}: it was made again since, or the claim was rolled back"
     elif own.outcome is RunOutcome.CRASHED:
         what = f"was taken back from attempt {lease.attempt}, whose lease ran out unrenewed"
     else:
@@ -87,6 +87,9 @@ class Renewable(Protocol):
     @property
     def lease(self) -> Lease: ...
 
+    @property
+    def has_ended(self) -> bool: ...
+
 
 class Heartbeats:
     """Renews the leases of all runs of one store, on one thread, which starts with the first run.
@@ -102,7 +105,8 @@ class Heartbeats:
         self._runs: WeakSet[Renewable] = WeakSet()
         self._to_release: dict[Lease, None] = {}
         self._due_at = 0.0
-        self._due_by_clock: datetime | None = None
+        # By the store's clock: when the next renewal was planned, and for when.
+        self._planned: tuple[datetime, datetime] | None = None
         self._loop: MaintenanceLoop | None = None
 
     def add(self, run: Renewable) -> None:
@@ -111,7 +115,8 @@ class Heartbeats:
             self._runs.add(run)
             self._plan(run.lease.lease_ms, only_earlier=True)
             if self._loop is None:
-                job = Job("renewing leases", lambda _: self.renew_due(), TICK_SECONDS)
+                # Also while the store is closing: it waits for calls that need their leases until they have finished.
+                job = Job("renewing leases", lambda _: self._engine.gate.run_while_shut(self.renew_due), TICK_SECONDS)
                 self._loop = MaintenanceLoop(job, name="sessionstore-heartbeats")
                 self._loop.start()
 
@@ -125,10 +130,10 @@ class Heartbeats:
         with self._lock:
             self._to_release[lease] = None
 
-    def held(self) -> list[Renewable]:
-        """The runs that are renewed."""
+    def leases(self) -> list[Lease]:
+        """All that are to be given back when the store is closed."""
         with self._lock:
-            return list(self._runs)
+            return [*self._to_release, *(run.lease for run in self._runs)]
 
     def stop(self, timeout: float) -> bool:
         """Ends the thread; False when that took over `timeout` seconds."""
@@ -139,13 +144,13 @@ class Heartbeats:
     def renew_due(self) -> None:
         """One tick: gives back what could not be before, and renews every lease when one is due."""
         self._release()
-        if time.monotonic() < self._due_at and (self._due_by_clock is None or self._clock() < self._due_by_clock):
-            return
-        runs = self.held()
-        if not runs:
+        with self._lock:
+            runs = list(self._runs)
+        if not runs or not self._is_due():
             return
         for run, error in self._engine.write(lambda unit: _renew(unit, runs)):
-            logger.warning("worker %s: %s", run.lease.worker, error, extra={"session_id": run.lease.session_id})
+            if not run.has_ended:
+                logger.warning("worker %s: %s", run.lease.worker, error, extra={"session_id": run.lease.session_id})
             self.drop(run)
         with self._lock:
             self._plan(min(run.lease.lease_ms for run in runs))
@@ -159,11 +164,17 @@ class Heartbeats:
                 del self._to_release[lease]
 
     def _plan(self, lease_ms: int, *, only_earlier: bool = False) -> None:
-        """The next renewal, by both clocks: the store's may jump, and then shows every lease as expired."""
-        seconds = lease_ms / 1000 / RENEWALS_A_LEASE
-        due_at, due_by_clock = time.monotonic() + seconds, self._clock() + timedelta(seconds=seconds)
-        if not only_earlier or self._due_by_clock is None or due_at < self._due_at:
-            self._due_at, self._due_by_clock = due_at, due_by_clock
+        seconds, now = lease_ms / 1000 / RENEWALS_A_LEASE, self._clock()
+        due_at = time.monotonic() + seconds
+        if not only_earlier or self._planned is None or due_at < self._due_at:
+            self._due_at, self._planned = due_at, (now, now + timedelta(seconds=seconds))
+
+    def _is_due(self) -> bool:
+        """By either clock. The store's may jump: forward, every lease looks expired; back, others shorten it."""
+        if self._planned is None or time.monotonic() >= self._due_at:
+            return True
+        planned_at, due_at = self._planned
+        return not planned_at <= self._clock() < due_at
 
 
 def _renew(unit: UnitOfWork, runs: list[Renewable]) -> list[tuple[Renewable, LeaseLostError]]:

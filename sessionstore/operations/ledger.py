@@ -8,13 +8,14 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
 from sessionstore.errors import CallHeldError, CallNotSentError, JobFailedError, SessionManagerError
-from sessionstore.identifiers import checked_identifier, new_session_id
+from sessionstore.identifiers import checked_identifier, new_id
 from sessionstore.models import MAX_INTEGER, GenerationStatus
 from sessionstore.operations.changes import Changes, apply_changes
+from sessionstore.operations.failures import message_of
 from sessionstore.operations.leases import lost, write_fenced
 from sessionstore.operations.store import Store
 from sessionstore.persistence.codec import fingerprint_of
@@ -27,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 Pause = Callable[[float], None]
 
+# Room for a URL, which some services give.
+MAX_JOB_ID_CHARACTERS = 2000
+
 AMBIGUOUS = "its worker stopped when the request may have been on its way"
 RELEASED = "a person gave leave to make it again"
 
@@ -37,6 +41,10 @@ def obtain(store: Store, lease: Lease, provider: Provider, scene_number: int, re
         raise TypeError(f"provider must be a Provider, not {type(provider).__name__}")
     if isinstance(scene_number, bool) or not isinstance(scene_number, int) or not 0 <= scene_number <= MAX_INTEGER:
         raise ValueError(f"scene_number must be an integer from 0 to {MAX_INTEGER}")
+    if store.engine.is_inside_transaction():
+        raise SessionManagerError(
+            "call() was made inside a transaction; its steps are commits of their own, end it first"
+        )
     purchase = _Purchase(store, lease, provider, request)
     call = purchase.begin(scene_number)
     if call.state is CallState.HELD:
@@ -58,15 +66,17 @@ class _Purchase:
         self._provider = provider
         self._model = type(request) if isinstance(request, BaseModel) else None
         self._text = store.codec.encode_document(request, "request")
-        self._price = self._cost(self._as_given(self._text), None)
+        self._price: dict[str, Any] | None = None
 
     def begin(self, scene_number: int) -> ProviderCall:
         """Commits the intention, or finds the call that is there; an ambiguous one is held from now on."""
-        fingerprint = fingerprint_of(self._text)
-        call_id = new_session_id(self._store.now())
+        fingerprint, call_id = fingerprint_of(self._text), new_id(self._store.now())
+        key = (self._lease.session_id, scene_number, self._provider.name)
+        if self._store.engine.read(lambda unit: unit.calls.find_open(*key)) is None:
+            self._price = self._cost(self._as_given(self._text), None)
 
         def work(unit: UnitOfWork) -> ProviderCall:
-            found = unit.calls.find_open(self._lease.session_id, scene_number, self._provider.name)
+            found = unit.calls.find_open(*key)
             if found is None:
                 unit.calls.insert(
                     call_id=call_id,
@@ -78,7 +88,7 @@ class _Purchase:
                     request_fingerprint=fingerprint,
                     request=self._text,
                 )
-            elif found.state is CallState.INTENDED and not (found.is_repeatable and self._provider.is_repeatable):
+            elif found.state is CallState.INTENDED and not self._may_repeat(found):
                 unit.calls.change(found.call_id, CallState.HELD, {"reason": AMBIGUOUS})
             return _get(unit, call_id if found is None else found.call_id)
 
@@ -90,10 +100,29 @@ class _Purchase:
             )
         return call
 
+    def _may_repeat(self, call: ProviderCall) -> bool:
+        """Whether it may be sent again.
+
+        Raises:
+            SessionManagerError: when it is just being sent, by another thread of this run.
+        """
+        if call.call_id in self._store.calls_being_sent and call.attempt == self._lease.attempt:
+            raise SessionManagerError(
+                f"scene {call.scene_number}: another thread of this run is just sending call {call.call_id}; "
+                "make one call at a time for a scene"
+            )
+        return call.is_repeatable and self._provider.is_repeatable
+
     def submit(self, call: ProviderCall) -> ProviderCall:
         """Sends the request as it was recorded, and commits what it was answered with."""
-        request = self._as_given(to_json(call.request).decode())
+        try:
+            request = self._recorded_request(call)
+        except ValidationError as error:
+            reason = f"its recorded request is no {error.title} any more, so it cannot be sent again"
+            raise _held(self._record(call, CallState.HELD, {"reason": reason})) from error
+        price = self._cost(request, None) if self._price is None else self._price
         arguments = (request, call.call_id) if call.is_repeatable else (request,)
+        self._store.calls_being_sent.add(call.call_id)
         try:
             job_id = self._provider.submit(*arguments)
         except (CallNotSentError, ConnectionRefusedError) as error:
@@ -106,10 +135,14 @@ class _Purchase:
             if not isinstance(error, Exception):
                 raise
             raise _held(held) from error
-        if not isinstance(job_id, str) or not job_id.strip() or "\0" in job_id:
-            reason = f"submit returned no job id, but {job_id!r:.100}"
-            raise _held(self._record(call, CallState.HELD, {"reason": reason}))
-        return self._record(call, CallState.SUBMITTED, {"job_id": job_id, "reason": None, **self._price})
+        finally:
+            self._store.calls_being_sent.discard(call.call_id)
+        try:
+            accepted = _checked_job_id(self._store, job_id)
+        except (TypeError, ValueError) as error:
+            reason = f"submit returned no job id, but {job_id!r:.200}: {message_of(error)}"
+            raise _held(self._record(call, CallState.HELD, {"reason": reason})) from error
+        return self._record(call, CallState.SUBMITTED, {"job_id": accepted, "reason": None, **price})
 
     def fetch(self, call: ProviderCall, pause: Pause) -> ProviderCall:
         """Asks for the result until there is one, and commits it."""
@@ -122,7 +155,7 @@ class _Purchase:
             self._record(call, CallState.FAILED, {"reason": _reason(error)})
             raise
         text = self._store.codec.encode_document(result, f"result of {self._provider.name}")
-        bill = self._cost(self._as_given(to_json(call.request).decode()), from_json(text))
+        bill = self._cost(self._recorded_request(call), from_json(text)) if self._provider.cost else {}
         return self._record(call, CallState.FETCHED, {"result": text, **bill})
 
     def _record(self, call: ProviderCall, state: CallState, columns: dict[str, Any]) -> ProviderCall:
@@ -134,8 +167,11 @@ class _Purchase:
 
         def work(unit: UnitOfWork) -> ProviderCall:
             latest = unit.runs.latest(call.session_id)
-            if unit.runs.find(self._lease) is None or latest is None or latest.lease.attempt != self._lease.attempt:
+            if latest is None or latest.lease != self._lease:
                 raise lost(unit, self._lease)
+            current = unit.calls.get(call.call_id)
+            if current is None or not current.state.is_open():
+                raise SessionManagerError(f"call {call.call_id} was closed by somebody else meanwhile")
             unit.calls.change(call.call_id, state, columns)
             return _get(unit, call.call_id)
 
@@ -149,8 +185,11 @@ class _Purchase:
                 error.add_note(advice)
             raise
 
+    def _recorded_request(self, call: ProviderCall) -> Any:
+        return self._as_given(to_json(call.request).decode())
+
     def _as_given(self, text: str) -> Any:
-        """A recorded request, of the type that the caller gave."""
+        """A request from its text, of the type that the caller gave."""
         if self._model is None:
             return from_json(text)
         return self._model.model_validate_json(text, by_name=True, by_alias=False)
@@ -178,9 +217,7 @@ def list_held(store: Store) -> list[ProviderCall]:
 def attach_job(store: Store, call_id: str, job_id: str) -> bool:
     """The request had been accepted as that job: the session goes on with it."""
     checked_identifier(call_id, "call_id")
-    if not store.codec.checked_text(job_id, "job_id").strip():
-        raise ValueError("job_id must not be blank")
-    return _decide(store, call_id, CallState.SUBMITTED, {"job_id": job_id, "reason": None})
+    return _decide(store, call_id, CallState.SUBMITTED, {"job_id": _checked_job_id(store, job_id), "reason": None})
 
 
 def allow_retry(store: Store, call_id: str) -> bool:
@@ -212,6 +249,13 @@ def _get(unit: UnitOfWork, call_id: str) -> ProviderCall:
     return call
 
 
+def _checked_job_id(store: Store, job_id: object) -> str:
+    text = store.codec.checked_text(job_id, "job_id")
+    if not text.strip() or len(text) > MAX_JOB_ID_CHARACTERS:
+        raise ValueError(f"job_id must have 1 to {MAX_JOB_ID_CHARACTERS} characters, and not be blank")
+    return text
+
+
 def _held(call: ProviderCall) -> CallHeldError:
     return CallHeldError(
         f"scene {call.scene_number}: it is not known whether {call.provider} was paid for call {call.call_id} "
@@ -224,5 +268,4 @@ def _held(call: ProviderCall) -> CallHeldError:
 
 
 def _reason(error: BaseException) -> str:
-    # NUL and lone surrogates, which no column can hold, as their escapes.
-    return f"{type(error).__name__}: {error}"[:1000].encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+    return f"{type(error).__name__}: {message_of(error)}"

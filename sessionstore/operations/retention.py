@@ -103,10 +103,10 @@ def count_expired(store: Store, max_age_hours: float | None) -> int:
 
 
 def clean_up_failed(store: Store) -> int:
-    """Removes every failed session, however young."""
+    """Removes every failed session, however young, but for those with held calls."""
 
     def batch(unit: UnitOfWork, limit: int) -> int:
-        ids = unit.sessions.oldest_ids([GenerationStatus.FAILED], limit)
+        ids = unit.sessions.evictable_ids([GenerationStatus.FAILED], limit)
         return bury(unit, ids, TombstoneReason.CLEARED)
 
     return _in_batches(store, batch)

@@ -17,6 +17,7 @@ from sessionstore.errors import (
 from sessionstore.models import GenerationSession, GenerationStatus, RequestT, SceneT
 from sessionstore.operations import ledger, scenes, sessions
 from sessionstore.operations.changes import ENDS_RUN_AS, Changes, apply_changes, status_from
+from sessionstore.operations.failures import message_of
 from sessionstore.operations.leases import lost, require_held, write_fenced
 from sessionstore.operations.store import Store
 from sessionstore.operations.termination import EXIT_CODE, Termination
@@ -28,7 +29,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-MAX_MESSAGE_CHARACTERS = 2000
+# After these the session is given back, to go on where it stands.
+NOT_THE_SESSIONS_FAULT = (SessionLockError, DatabaseUnavailableError, ManagerClosedError)
 # How soon a wait for a provider notices that it is to stop.
 WAIT_STEP_SECONDS = 0.1
 
@@ -38,8 +40,8 @@ class GenerationRun(Generic[RequestT, SceneT]):
 
     Leaving the block normally completes the session. An exception fails it with its message; but when the database
     is what failed, and for what is no `Exception` (Ctrl-C, `SystemExit`), the session is given back as pending.
-    Inside the block, in the main thread, SIGTERM lets a write or a provider's `submit` that is going on finish and
-    then raises `SystemExit`, unless the program handles SIGTERM itself.
+    Inside the block, in the main thread, SIGTERM and Ctrl-C let a write or a provider's `submit` that is going on
+    finish, then raise `SystemExit` and `KeyboardInterrupt`; the second time at once. A program's own handler stays.
 
     The lease is renewed by a thread of the store for as long as this object exists. Each write checks it, in its own
     transaction, and is durable when it returns, as those of the manager are. They raise what those do, and:
@@ -53,7 +55,7 @@ class GenerationRun(Generic[RequestT, SceneT]):
         self.session = session
         """The session as it was claimed, with all that had been saved."""
         self._store = store
-        self._is_stopping = False
+        self._stop: BaseException | None = None
         self._has_ended = False
         self._termination: Termination | None = None
         store.heartbeats.add(self)
@@ -91,7 +93,12 @@ class GenerationRun(Generic[RequestT, SceneT]):
     @property
     def is_stopping(self) -> bool:
         """Whether the worker was asked to stop."""
-        return self._is_stopping
+        return self._stop is not None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was completed, failed or released here, or is just being."""
+        return self._has_ended
 
     # Writes
 
@@ -181,47 +188,56 @@ class GenerationRun(Generic[RequestT, SceneT]):
 
     def request_stop(self) -> None:
         """Has the worker stop at its next write, wait for a provider, or `raise_if_cancelled`, with `SystemExit`."""
-        # No lock, so that a signal handler may call it wherever it interrupts.
-        self._is_stopping = True
+        self._stop_by(SystemExit(EXIT_CODE))
 
     # The block
 
     def __enter__(self) -> Self:
-        self._termination = Termination.expected(self._store.engine.gate, self.request_stop)
+        self._termination = Termination.expected(self._store.engine.gate, self._stop_by)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._termination is not None:
-            self._termination.is_deferred = True
+        termination = self._termination
+        if termination is not None:
+            termination.end()
         try:
             if error is None and not self._has_ended:
-                self.complete()
+                self._complete_or_release()
             elif error is not None:
                 self._abandon(error)
         finally:
             self._store.heartbeats.drop(self)
-            if self._termination is not None:
-                self._termination.restore()
-        if error is None:
+            if termination is not None:
+                termination.restore()
+        # The generator's own error must not hide from the program that it was asked to end.
+        if error is None or (isinstance(error, Exception) and termination is not None and termination.was_asked):
             self._stop_if_asked()
+
+    def _complete_or_release(self) -> None:
+        try:
+            self.complete()
+        except (SessionLockError, DatabaseUnavailableError):
+            self._store.heartbeats.release_later(self.lease)
+            raise
 
     def _abandon(self, error: BaseException) -> None:
         """After an exception. Whatever comes of it, that exception is the one that goes on."""
-        if self._has_ended or isinstance(error, LeaseLostError | ManagerClosedError):
+        is_fault_of_session = isinstance(error, Exception) and not isinstance(error, NOT_THE_SESSIONS_FAULT)
+        if self._has_ended or (isinstance(error, LeaseLostError) and error.session_id == self.session_id):
             return
-        is_our_fault = isinstance(error, SessionLockError | DatabaseUnavailableError)
         try:
-            if isinstance(error, Exception) and not is_our_fault:
-                self.fail(_message_of(error))
+            if is_fault_of_session:
+                self.fail(message_of(error, self._store.settings.max_payload_bytes))
             else:
                 self.release()
-        except (LeaseLostError, ManagerClosedError) as refused:
+        except LeaseLostError as refused:
             logger.info("%r ended with %s: %s", self, type(error).__name__, refused)
-        except SessionManagerError:
-            logger.warning("%r ended when the database could not be written; its session is given back later", self)
+        except SessionManagerError as refused:
             self._store.heartbeats.release_later(self.lease)
+            if not isinstance(refused, ManagerClosedError):
+                logger.warning("%r ended when the database could not be written; its session is given back later", self)
 
     def _write(self, work: Callable[[UnitOfWork], T]) -> T:
         result = write_fenced(self._store.engine, self.lease, work)
@@ -237,8 +253,12 @@ class GenerationRun(Generic[RequestT, SceneT]):
                 require_held(unit, self.lease)
                 _change(unit, self.session_id, changes)
 
-        self._store.engine.write(work)
-        self._has_ended = True
+        had_ended, self._has_ended = self._has_ended, True
+        try:
+            self._store.engine.write(work)
+        except BaseException:
+            self._has_ended = had_ended
+            raise
         self._store.heartbeats.drop(self)
 
     def _pause(self, seconds: float) -> None:
@@ -249,17 +269,15 @@ class GenerationRun(Generic[RequestT, SceneT]):
             time.sleep(min(left, WAIT_STEP_SECONDS))
 
     def _stop_if_asked(self) -> None:
-        if self._is_stopping:
-            raise SystemExit(EXIT_CODE)
+        if self._stop is not None:
+            raise self._stop
+
+    def _stop_by(self, error: BaseException) -> None:
+        # No lock, so that a signal handler may call it wherever it interrupts.
+        self._stop = error
 
 
 def _change(unit: UnitOfWork, session_id: str, changes: Changes) -> None:
     current = unit.sessions.state(session_id)
     assert current is not None, "a run is gone with its session"
     apply_changes(unit, session_id, current, changes)
-
-
-def _message_of(error: Exception) -> str:
-    # NUL and lone surrogates, which no column can hold, as their escapes.
-    text = (str(error).strip() or type(error).__name__)[:MAX_MESSAGE_CHARACTERS]
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")

@@ -10,7 +10,7 @@ from typing import Any
 from sessionstore.clock import as_utc, as_utc_rounded_up
 from sessionstore.errors import IdempotencyConflictError
 from sessionstore.events import EventType
-from sessionstore.identifiers import checked_identifier, new_session_id
+from sessionstore.identifiers import checked_identifier, new_id
 from sessionstore.models import (
     SECONDS_PER_HOUR,
     GenerationSession,
@@ -45,7 +45,7 @@ def create(
     encoded_metadata = store.codec.encode_metadata({} if metadata is None else metadata)
     if idempotency_key is not None:
         checked_identifier(idempotency_key, "idempotency_key")
-    chosen_id = new_session_id(store.now()) if session_id is None else checked_identifier(session_id, "session_id")
+    chosen_id = new_id(store.now()) if session_id is None else checked_identifier(session_id, "session_id")
 
     # An id that was made here belongs to nobody yet.
     is_new = session_id is None and idempotency_key is None

@@ -1,6 +1,7 @@
 """What every operation works with: the engine and the settings of one manager."""
 
 import logging
+import time
 from datetime import datetime
 from threading import Lock
 from typing import Any
@@ -37,6 +38,8 @@ class Store:
         self.accesses = AccessTimes()
         self.engine = open_engine(settings, clock=self.clock, codec=self.codec, callbacks=self.callbacks)
         self.heartbeats = Heartbeats(self.engine, self.now)
+        # Ids of paid calls whose request is on its way from this process.
+        self.calls_being_sent: set[str] = set()
         self._reconfiguring = Lock()
 
     def now(self) -> datetime:
@@ -61,13 +64,16 @@ class Store:
 
         Those that this store's runs hold are given back.
         """
-        return self.engine.close(timeout, self._finish)
+        deadline = time.monotonic() + timeout
+        if not self.engine.gate.shut(timeout) or not self.heartbeats.stop(max(0.0, deadline - time.monotonic())):
+            return False
+        return self.engine.close(max(0.0, deadline - time.monotonic()), self._finish)
 
     def _finish(self) -> None:
         # Whatever fails: the store must close all the same. Access times may get lost, leases run out by themselves.
         try:
-            for run in self.heartbeats.held():
-                self.engine.write(lambda unit, lease=run.lease: give_back(unit, lease))  # type: ignore[misc]
+            for lease in self.heartbeats.leases():
+                self.engine.write(lambda unit, lease=lease: give_back(unit, lease))  # type: ignore[misc]
         except SessionManagerError:
             logger.warning("the sessions that were worked on could not be given back", exc_info=True)
         try:

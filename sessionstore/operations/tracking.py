@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from sessionstore.errors import LeaseHeldError, SessionCorruptedError, SessionFinishedError, SessionNotFoundError
-from sessionstore.identifiers import checked_identifier
+from sessionstore.identifiers import checked_identifier, new_id
 from sessionstore.models import MAX_INTEGER, GenerationSession, GenerationStatus
 from sessionstore.operations.changes import Changes, apply_changes
 from sessionstore.operations.run import GenerationRun
@@ -140,7 +140,7 @@ def _oldest_pending(unit: UnitOfWork) -> str | None:
 
 
 def _claim(unit: UnitOfWork, session_id: str, current: SessionState, worker: str, lease_ms: int) -> Claimed:
-    lease = Lease(session_id, current.attempt + 1, worker, unit.now, lease_ms)
+    lease = Lease(session_id, current.attempt + 1, worker, new_id(unit.now), lease_ms)
     apply_changes(unit, session_id, current, Changes(status=GenerationStatus.PROCESSING, attempt=lease.attempt))
     unit.runs.start(lease, this_process())
     session = unit.sessions.get(session_id)

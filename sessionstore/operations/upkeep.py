@@ -58,7 +58,6 @@ class Upkeep:
         self._store.engine.refuse_inside_transaction()
         deadline = time.monotonic() + seconds
         stopped = self._loop.stop(seconds)
-        stopped = self._store.heartbeats.stop(max(0.0, deadline - time.monotonic())) and stopped
         return self._store.close(max(0.0, deadline - time.monotonic())) and stopped
 
     def _recover_at_start(self) -> None:

@@ -34,7 +34,9 @@ class Prepared:
         compiled: Any = statement.compile(dialect=dialect)
         self.sql = str(compiled)
         self._constants = compiled.params
-        binders = ((name, _of(bind.type, dialect).bind_processor(dialect)) for name, bind in compiled.binds.items())
+        # Each name once, though it may stand in several places.
+        binds = {name: bind for bind, name in compiled.bind_names.items()}
+        binders = ((name, _of(bind.type, dialect).bind_processor(dialect)) for name, bind in binds.items())
         self._binders = [(name, convert) for name, convert in binders if convert is not None]
         columns = list(statement.exported_columns)
         # Columns without a name of their own, such as count(*), are named by their position.

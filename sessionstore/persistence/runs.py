@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, func, insert, literal, select, update
+from sqlalchemy import Table, bindparam, insert, literal, select, update
 
 from sessionstore.models import RunOutcome
 from sessionstore.persistence.columns import Instant
@@ -15,14 +15,15 @@ from sessionstore.persistence.tables import RunRow
 RUNS = cast(Table, RunRow.__table__)
 runs = RUNS.c
 
-# The instant too: a session that was removed and made again under its id counts its attempts from 1 again.
+# Found by its key. The id too: a session that was removed and made again counts its attempts from 1 again.
 _this_run = (
     runs.session_id == bindparam("id"),
     runs.attempt == bindparam("number"),
-    runs.claimed_at == bindparam("claimed"),
+    runs.run_id == bindparam("run"),
 )
 _is_open = runs.ended_at.is_(None)
 
+IS_HELD = select(runs.attempt).where(*_this_run, _is_open)
 GET_RUN = select(RUNS).where(*_this_run)
 GET_LATEST = select(RUNS).where(runs.session_id == bindparam("id")).order_by(runs.attempt.desc()).limit(literal(1))
 LIST_OPEN = select(RUNS).where(_is_open)
@@ -34,20 +35,13 @@ END = (
     .where(runs.session_id == bindparam("id"), _is_open)
     .values(ended_at=bindparam("now", type_=Instant()), outcome=bindparam("how"))
 )
-_last_that_did_not_crash = (
-    select(func.coalesce(func.max(runs.attempt), 0))
-    .where(
-        runs.session_id == bindparam("id"),
-        runs.outcome != RunOutcome.CRASHED.value,
-        runs.outcome != RunOutcome.RELEASED.value,
-    )
-    .scalar_subquery()
-)
-COUNT_CRASHES = select(func.count().label("crashes")).where(
+_crashes = (
     runs.session_id == bindparam("id"),
-    runs.attempt > _last_that_did_not_crash,
     runs.outcome == RunOutcome.CRASHED.value,
+    runs.is_forgiven.is_(False),
 )
+LIST_CRASHES = select(runs.attempt).where(*_crashes)
+FORGIVE = update(RUNS).where(*_crashes).values(is_forgiven=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +51,7 @@ class Lease:
     session_id: str
     attempt: int
     worker: str
-    claimed_at: datetime
+    run_id: str
     lease_ms: int
 
 
@@ -79,7 +73,7 @@ class RunRepository:
         self._now = now
 
     def start(self, lease: Lease, process: str | None) -> None:
-        """From now on the lease is held; its `claimed_at` is now."""
+        """From now on the lease is held."""
         self._statements.change(
             START,
             {
@@ -87,11 +81,13 @@ class RunRepository:
                 "attempt": lease.attempt,
                 "worker": lease.worker,
                 "process": process,
-                "claimed_at": lease.claimed_at,
+                "run_id": lease.run_id,
+                "claimed_at": self._now,
                 "lease_ms": lease.lease_ms,
                 "lease_expires_at": self._end_of(lease),
                 "ended_at": None,
                 "outcome": None,
+                "is_forgiven": False,
             },
         )
 
@@ -107,8 +103,8 @@ class RunRepository:
 
     def is_held(self, lease: Lease) -> bool:
         """Whether its run is still open. An expired lease is held until somebody else acts on that."""
-        row = self._statements.first(GET_RUN, _key_of(lease))
-        return row is not None and row.outcome is None
+        # Without a look at the other columns: every write of a run asks.
+        return bool(self._statements.column(IS_HELD, _key_of(lease)))
 
     def list_open(self) -> list[RunState]:
         """Every run that has not ended; as many as there are sessions being worked on."""
@@ -129,20 +125,24 @@ class RunRepository:
         self._statements.change(END, {"id": session_id, "now": self._now, "how": outcome.value})
 
     def count_crashes(self, session_id: str) -> int:
-        """Attempts that crashed since the last one that ended by itself; being released in between ends no series."""
-        return int(self._statements.first(COUNT_CRASHES, {"id": session_id}).crashes)
+        """Attempts that crashed and are not forgiven."""
+        return len(self._statements.column(LIST_CRASHES, {"id": session_id}))
+
+    def forgive(self, session_id: str) -> None:
+        """The session was put back by somebody, to be tried as often again."""
+        self._statements.change(FORGIVE, {"id": session_id})
 
     def _end_of(self, lease: Lease) -> datetime:
         return self._now + timedelta(milliseconds=lease.lease_ms)
 
 
 def _key_of(lease: Lease) -> dict[str, Any]:
-    return {"id": lease.session_id, "number": lease.attempt, "claimed": lease.claimed_at}
+    return {"id": lease.session_id, "number": lease.attempt, "run": lease.run_id}
 
 
 def _state(row: Any) -> RunState:
     return RunState(
-        Lease(row.session_id, row.attempt, row.worker, row.claimed_at, row.lease_ms),
+        Lease(row.session_id, row.attempt, row.worker, row.run_id, row.lease_ms),
         row.process,
         row.lease_expires_at,
         None if row.outcome is None else RunOutcome(row.outcome),

@@ -124,7 +124,9 @@ class SceneRow(Base):
 class RunRow(Base):
     """One attempt of a worker at a session. While `ended_at` is NULL the worker holds the lease.
 
-    `process` says which process that is, in terms of its machine; NULL where the system does not tell.
+    `run_id` is that of no other attempt, of whatever session was ever made under the same id. `process` says which
+    process the worker is, in terms of its machine; NULL where the system does not tell. A crash that is forgiven does
+    not count any more: the session was put back by somebody since.
     """
 
     __tablename__ = "runs"
@@ -138,6 +140,7 @@ class RunRow(Base):
 
     session_id: Mapped[str] = mapped_column(ForeignKey("sessions.session_id", ondelete="CASCADE"), primary_key=True)
     attempt: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    run_id: Mapped[str]
     worker: Mapped[str]
     process: Mapped[str | None]
     claimed_at: Mapped[datetime]
@@ -145,10 +148,14 @@ class RunRow(Base):
     lease_expires_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     outcome: Mapped[str | None]
+    is_forgiven: Mapped[bool]
 
 
 class ProviderCallRow(Base):
-    """One paid call for a scene: the ledger. It outlives its session, for what was paid stays paid."""
+    """One paid call for a scene: the ledger. It outlives its session, for what was paid stays paid.
+
+    `request` and `result` are JSON in columns of text: SQLite would make numbers of documents that are bare numbers.
+    """
 
     __tablename__ = "provider_calls"
     __table_args__ = (
@@ -187,8 +194,8 @@ class ProviderCallRow(Base):
     held_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
     request_fingerprint: Mapped[str]
-    request: Mapped[str] = mapped_column(JsonText())
-    result: Mapped[str | None] = mapped_column(JsonText())
+    request: Mapped[str]
+    result: Mapped[str | None]
 
 
 # What the history keeps: every change but progress ticks, and the four ways to go.

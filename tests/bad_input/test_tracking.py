@@ -172,7 +172,12 @@ def test_the_functions_of_a_provider_can_be_called(refuses: Refuses, name: str, 
     refuses(lambda: studio(**{name: bad}), name, TypeError)
 
 
-@pytest.mark.parametrize("bad", [-1, -0.001, float("nan")], ids=str)
+@pytest.mark.parametrize("bad", [7, SECRET, (1, "USD")], ids=["number", "text", "tuple"])
+def test_the_cost_of_a_provider_is_a_function_or_none(refuses: Refuses, bad: Any) -> None:
+    refuses(lambda: studio(cost=bad), "cost", TypeError)
+
+
+@pytest.mark.parametrize("bad", [-1, -0.001, float("nan"), None, SECRET, [1]], ids=str)
 def test_the_pause_of_a_provider_is_a_number_of_seconds(refuses: Refuses, bad: Any) -> None:
     refuses(lambda: studio(poll_seconds=bad), "poll_seconds")
 

@@ -69,3 +69,12 @@ def await_passes(manager: SessionManager, count: int) -> None:
     (job,) = [job for job in manager._upkeep._loop._jobs if job.name == "recovering interrupted sessions"]
     wanted = job.passes_begun + count
     wait_until(lambda: job.passes_finished >= wanted, "looks for interrupted sessions")
+
+
+def await_ticks(manager: SessionManager, count: int) -> None:
+    """Waits for looks of the heartbeats that begin after this."""
+    loop = manager._store.heartbeats._loop
+    assert loop is not None
+    (job,) = loop._jobs
+    wanted = job.passes_begun + count
+    wait_until(lambda: job.passes_finished >= wanted, "heartbeats")

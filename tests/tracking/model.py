@@ -24,7 +24,7 @@ class ModelRun:
     handle: GenerationRun[Any, Any] | None
     is_alive: bool = True
     outcome: str | None = None
-    has_ended_itself: bool = False
+    is_forgiven: bool = False
 
 
 @dataclass
@@ -41,17 +41,15 @@ class ModelSession:
         """Who holds it."""
         return self.runs[-1] if self.runs and self.runs[-1].outcome is None else None
 
-    def crashes_in_a_row(self) -> int:
-        """Being given back in between does not count as an end."""
-        count = 0
-        for run in reversed(self.runs):
-            if run.outcome not in {"crashed", "released", None}:
-                break
-            count += run.outcome == "crashed"
-        return count
+    def unforgiven_crashes(self) -> int:
+        """Since it was last put back from a terminal status."""
+        return sum(run.outcome == "crashed" and not run.is_forgiven for run in self.runs)
 
     def change(self, status: str) -> None:
         """A change of status, whoever makes it; it ends the open run, unless the new one is active."""
+        if self.status in TERMINAL and status not in TERMINAL:
+            for run in self.runs:
+                run.is_forgiven = True
         self.status = status
         if self.open_run is not None and status in ENDS_RUN_AS:
             self.open_run.outcome = ENDS_RUN_AS[status]
@@ -95,8 +93,5 @@ class Model:
         return recovered
 
     def _crash(self, session: ModelSession, run: ModelRun) -> None:
-        if session.crashes_in_a_row() + 1 < self.max_attempts:
-            run.outcome = "crashed"
-            session.status = "pending"
-        else:
-            session.change("failed")
+        run.outcome = "crashed"
+        session.change("pending" if session.unforgiven_crashes() < self.max_attempts else "failed")

@@ -51,8 +51,8 @@ def test_a_worker_that_was_paused_past_its_lease_changes_nothing_and_says_why(
 
             paused.resume()
             replies = [paused.ask(write) for write in WRITES]
-            verb = "has completed as" if is_finished else "is now"
-            reason = f"session 's' {verb} attempt 2 of worker 'quick' (yours was attempt 1)"
+            since = ", completed since" if is_finished else ""
+            reason = f"session 's' is now attempt 2 of worker 'quick'{since} (yours was attempt 1)"
             for reply in replies:
                 assert reply == f"LeaseLostError: {reason}; stop this run, its writes are refused"
             wait_until(lambda: f"worker slow: {reason}" in paused.log(), "the log to say why")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sessionstore import CallHeldError, GenerationRun, ManagerClosedError, SessionManager
+from sessionstore import GenerationRun, ManagerClosedError, SessionManager
 from tests.concurrency import Caller, ask, manager_on, request, scene
 from tests.tracking.foreign import Outage, outcomes, status_of
 from tests.tracking.stopping import slow_provider
@@ -100,20 +100,6 @@ def test_a_second_sigterm_does_not_wait_and_the_call_is_held_for_a_person(
     # Whether the request was accepted cannot be known, and it is not sent again.
     assert ask(database, CALLS) == [(1, "held", None)]
     claim_again(manager, database)
-
-
-def test_ctrl_c_in_a_submit_leaves_the_call_held_and_the_session_given_back(
-    manager: SessionManager, database: Path
-) -> None:
-    with TrackingWorker("stop", database, doing="submit") as worker:
-        worker.expect("submitting")
-        worker.send(signal.SIGINT)
-        assert worker.wait() == -signal.SIGINT
-    assert ask(database, CALLS) == [(1, "held", None)]
-    run, bought = claim_again(manager, database), list[object]()
-    with pytest.raises(CallHeldError):
-        run.call(slow_provider(bought.append), 1, "a picture")
-    assert bought == []
 
 
 def test_a_handler_of_the_programs_own_is_left_alone(manager: SessionManager, database: Path) -> None:

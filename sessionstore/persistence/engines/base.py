@@ -88,9 +88,13 @@ class Engine(ABC):
                 self._is_closed = True
         return True
 
+    def is_inside_transaction(self) -> bool:
+        """Whether the calling thread has a transaction open."""
+        return self.gate.place.unit is not None
+
     def refuse_inside_transaction(self) -> None:
         """Raises SessionManagerError when the calling thread has a transaction open: closing would wait for it."""
-        if self.gate.place.unit is not None:
+        if self.is_inside_transaction():
             raise SessionManagerError("shutdown() was called inside a transaction of the same thread; end that first")
 
     def _write(self, place: Place, work: Work[T]) -> T:

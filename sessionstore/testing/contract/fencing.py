@@ -132,7 +132,7 @@ class FencingContract(TrackingGroup):
         run = begin(alone, "gpu-1")
         take_over(alone, run, execute, clock).complete()
 
-        with pytest.raises(LeaseLostError, match=r"has completed as attempt 2 of worker 'gpu-2'"):
+        with pytest.raises(LeaseLostError, match=r"attempt 2 of worker 'gpu-2', completed since"):
             run.complete()
 
     def test_the_new_owner_is_not_disturbed_by_the_old_ones_attempts(
@@ -211,6 +211,20 @@ class FencingContract(TrackingGroup):
         for run in (locked, atomic, bulk):
             with pytest.raises(LeaseLostError):
                 run.heartbeat()
+
+    def test_a_session_made_again_in_the_same_millisecond_is_none_of_the_old_run(
+        self, manager: Manager, execute: Execute
+    ) -> None:
+        run = begin(manager, "gpu-1")
+        manager.remove_session(run.session_id)
+        manager.create_session(a_request(), session_id=run.session_id)
+        owner = manager.track(run.session_id, "gpu-2")
+
+        with pytest.raises(LeaseLostError):
+            run.add_scene(a_scene(1))
+
+        owner.add_scene(a_scene(2))
+        assert scene_numbers(manager, run.session_id) == [2]
 
     def test_a_worker_that_writes_all_the_time_saves_nothing_after_it_was_taken_over(self, manager: Manager) -> None:
         run, is_writing = begin(manager, "gpu-1"), threading.Event()

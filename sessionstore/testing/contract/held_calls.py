@@ -19,9 +19,11 @@ NO_JOB_IDS = [
     pytest.param("", id="empty"),
     pytest.param(" \n", id="blank"),
     pytest.param("job\0", id="nul"),
+    pytest.param("job\ud800", id="lone surrogate"),
     pytest.param(None, id="none"),
     pytest.param(7, id="number"),
     pytest.param(b"job-1", id="bytes"),
+    pytest.param("x" * 2_000_000, id="2 MB"),
 ]
 
 Decide = Callable[[Manager, ProviderCall], bool]

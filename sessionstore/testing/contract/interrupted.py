@@ -283,3 +283,16 @@ class InterruptedContract(TrackingGroup):
 
         assert saved(alone, session_id).status is GenerationStatus.PENDING
         assert claim(alone).attempt == 6
+
+    def test_a_retry_of_what_was_cancelled_between_two_attempts_gets_as_many_attempts_again(
+        self, alone: Manager, clock: ManualClock
+    ) -> None:
+        session_id = alone.create_session(a_request())
+        crash(alone, clock)
+        crash(alone, clock)
+        alone.cancel_session(session_id)
+        assert alone.retry_session(session_id)
+
+        crash(alone, clock)
+
+        assert saved(alone, session_id).status is GenerationStatus.PENDING

@@ -13,6 +13,7 @@ from sessionstore.errors import (
     LeaseLostError,
     ManagerClosedError,
     SessionCancelledError,
+    SessionManagerError,
 )
 from sessionstore.models import GenerationStatus
 from sessionstore.persistence.tables import ProviderCallRow
@@ -45,6 +46,21 @@ class PaidCallsContract(TrackingGroup):
 
     # Not alone
 
+    @pytest.mark.parametrize("opened_by", ["manager", "run"])
+    def test_nothing_is_bought_inside_a_transaction_where_the_intention_could_not_be_committed(
+        self, manager: Manager, execute: Execute, opened_by: str
+    ) -> None:
+        run, studio = begin(manager), Studio()
+
+        def work() -> None:
+            with run.transaction() if opened_by == "run" else manager.transaction():
+                buy(run, studio)
+
+        with pytest.raises(SessionManagerError, match="transaction"):
+            work()
+
+        assert (studio.sent, in_the_books(execute)) == ([], [])
+
     def test_a_scene_that_two_threads_ask_for_at_once_is_bought_once(self, manager: Manager) -> None:
         run, studio = begin(manager), Studio()
         sending, go_on = threading.Event(), threading.Event()
@@ -53,8 +69,9 @@ class PaidCallsContract(TrackingGroup):
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(buy, run, studio)
             assert sending.wait(PATIENCE_SECONDS)
-            with pytest.raises(CallHeldError):
+            with pytest.raises(SessionManagerError, match="another thread of this run"):
                 buy(run, studio)
+            assert manager.list_held_calls() == []
             go_on.set()
             assert first.result(PATIENCE_SECONDS) == RESULT
 

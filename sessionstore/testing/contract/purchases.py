@@ -77,7 +77,7 @@ class PurchasesContract(TrackingGroup):
         assert studio.sent == [request_]
         assert type(studio.sent[0]) is type(request_)
 
-    @pytest.mark.parametrize("request_", [None, True, "a fox", "7", [1.5, {"a": None}], {}], ids=repr)
+    @pytest.mark.parametrize("request_", [None, True, "a fox", "7", [1.5, {"a": None}], {}, 7, 0.5], ids=repr)
     def test_a_request_may_be_whatever_json_holds(self, manager: Manager, request_: Any) -> None:
         run, studio = begin(manager), Studio()
 
@@ -136,7 +136,7 @@ class PurchasesContract(TrackingGroup):
 
     # Results
 
-    @pytest.mark.parametrize("result", [None, False, "", [], {}, "7", [1.5, {"a": None}]], ids=repr)
+    @pytest.mark.parametrize("result", [None, False, "", [], {}, "7", [1.5, {"a": None}], 0, 0.5, -(2**63)], ids=repr)
     def test_a_result_comes_back_as_it_was_now_and_later(self, manager: Manager, result: Any) -> None:
         studio = Studio()
         studio.results = [result]

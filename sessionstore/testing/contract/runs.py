@@ -34,8 +34,15 @@ MESSAGES = [
     pytest.param("half\0way", "half\\0way", id="nul"),
     pytest.param("odd \ud800 one", "odd \\ud800 one", id="lone surrogate"),
     pytest.param("ä" * 100_000, "ä" * 2000, id="very long"),
-    pytest.param("\ud800" * 100_000, "\\ud800" * 2000, id="very long and odd"),
+    pytest.param("\ud800" * 100_000, ("\\ud800" * 400)[:2000], id="very long and odd"),
 ]
+
+
+class BadlyMadeError(Exception):
+    """Cannot even say what it is."""
+
+    def __str__(self) -> str:
+        raise LookupError("no message")
 
 
 def raise_in(run: Run, error: BaseException) -> None:
@@ -72,6 +79,27 @@ class RunsContract(TrackingGroup):
         session = saved(manager, run.session_id)
         assert caught.value is error
         assert (session.status, session.error_message) == (GenerationStatus.FAILED, message)
+
+    def test_an_exception_that_cannot_tell_its_message_fails_the_session_too(self, manager: Manager) -> None:
+        run, error = begin(manager), BadlyMadeError()
+
+        with pytest.raises(BadlyMadeError) as caught:
+            raise_in(run, error)
+
+        assert caught.value is error
+        assert saved(manager, run.session_id).status is GenerationStatus.FAILED
+
+    def test_a_message_beyond_the_largest_payload_fails_the_session_too(self, open_manager: OpenManager) -> None:
+        manager = open_manager(max_payload_bytes=1024)
+        run, error = begin(manager), LookupError("x" * 5000)
+
+        with pytest.raises(LookupError) as caught:
+            raise_in(run, error)
+
+        session = saved(manager, run.session_id)
+        assert caught.value is error
+        assert session.status is GenerationStatus.FAILED
+        assert (session.error_message or "").startswith("xxx")
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3), GeneratorExit()], ids=repr)
     def test_what_is_no_exception_gives_the_session_back(
@@ -114,6 +142,28 @@ class RunsContract(TrackingGroup):
         assert returned.wait(PATIENCE_SECONDS)
         session = saved(manager, run.session_id)
         assert (session.status, session.error_message) == (GenerationStatus.PENDING, None)
+
+    def test_a_session_whose_completion_could_not_be_written_is_not_held_for_the_rest_of_its_lease(
+        self, open_manager: OpenManager
+    ) -> None:
+        manager, other = open_manager(lock_timeout=0.2, recovery_interval=None), open_manager(recovery_interval=None)
+        run, changed = begin(manager), threading.Event()
+        manager.register_session_callback("status_changed", lambda *_: changed.set())
+
+        with lock_held_elsewhere(other, other.create_session(a_request())), pytest.raises(SessionLockError), run:
+            pass
+
+        assert changed.wait(5)
+        assert saved(manager, run.session_id).status in (GenerationStatus.PENDING, GenerationStatus.COMPLETED)
+
+    def test_the_loss_of_another_session_is_no_loss_of_this_one(self, manager: Manager) -> None:
+        other = begin(manager)
+        manager.cancel_session(other.session_id)
+
+        with pytest.raises(SessionCancelledError), begin(manager) as run:
+            other.add_scene(a_scene(1))
+
+        assert saved(manager, run.session_id).status is GenerationStatus.FAILED
 
     def test_an_exception_after_the_end_changes_nothing(self, manager: Manager, execute: Execute) -> None:
         run = begin(manager)
