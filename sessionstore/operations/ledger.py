@@ -214,6 +214,12 @@ def list_held(store: Store) -> list[ProviderCall]:
     return store.engine.read(lambda unit: unit.calls.list_held())
 
 
+def is_held(unit: UnitOfWork, call_id: str) -> bool:
+    """Whether the call still waits for a decision."""
+    call = unit.calls.get(call_id)
+    return call is not None and call.state is CallState.HELD
+
+
 def attach_job(store: Store, call_id: str, job_id: str) -> bool:
     """The request had been accepted as that job: the session goes on with it."""
     checked_identifier(call_id, "call_id")

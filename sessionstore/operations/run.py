@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from sessionstore.errors import (
+    CallHeldError,
     DatabaseUnavailableError,
     LeaseLostError,
     ManagerClosedError,
@@ -176,15 +177,15 @@ class GenerationRun(Generic[RequestT, SceneT]):
 
     def complete(self) -> None:
         """Completes the session."""
-        self._end(GenerationStatus.COMPLETED, {})
+        self._end(Changes(status=GenerationStatus.COMPLETED))
 
     def fail(self, error_message: str) -> None:
         """Fails the session."""
-        self._end(GenerationStatus.FAILED, {"error_message": self._store.codec.encode_error_message(error_message)})
+        self._end(self._failure(error_message))
 
     def release(self) -> None:
         """Gives the session back as pending; it can be claimed at once."""
-        self._end(GenerationStatus.PENDING, {})
+        self._end(Changes(status=GenerationStatus.PENDING))
 
     def request_stop(self) -> None:
         """Has the worker stop at its next write, wait for a provider, or `raise_if_cancelled`, with `SystemExit`."""
@@ -229,7 +230,8 @@ class GenerationRun(Generic[RequestT, SceneT]):
             return
         try:
             if is_fault_of_session:
-                self.fail(message_of(error, self._store.settings.max_payload_bytes))
+                message = message_of(error, self._store.settings.max_payload_bytes)
+                self._end(self._failure(message), held=_held_call_in(error))
             else:
                 self.release()
         except LeaseLostError as refused:
@@ -244,14 +246,25 @@ class GenerationRun(Generic[RequestT, SceneT]):
         self._stop_if_asked()
         return result
 
-    def _end(self, status: GenerationStatus, columns: dict[str, Any]) -> None:
-        changes = Changes(status=status, columns=columns)
+    def _failure(self, error_message: str) -> Changes:
+        columns = {"error_message": self._store.codec.encode_error_message(error_message)}
+        return Changes(status=GenerationStatus.FAILED, columns=columns)
+
+    def _end(self, changes: Changes, held: CallHeldError | None = None) -> None:
+        """Ends the run by `changes` of the session.
+
+        `held` is what it fails for. Where somebody has decided about that call already, there is more to do: then the
+        session is given back.
+        """
+        assert changes.status is not None
+        outcome = ENDS_RUN_AS[changes.status]
 
         def work(unit: UnitOfWork) -> None:
             run = unit.runs.find(self.lease)
-            if run is None or run.outcome is not ENDS_RUN_AS[status]:
+            if run is None or run.outcome is not outcome:
                 require_held(unit, self.lease)
-                _change(unit, self.session_id, changes)
+                is_decided = held is not None and not ledger.is_held(unit, held.call_id)
+                _change(unit, self.session_id, Changes(status=GenerationStatus.PENDING) if is_decided else changes)
 
         had_ended, self._has_ended = self._has_ended, True
         try:
@@ -275,6 +288,13 @@ class GenerationRun(Generic[RequestT, SceneT]):
     def _stop_by(self, error: BaseException) -> None:
         # No lock, so that a signal handler may call it wherever it interrupts.
         self._stop = error
+
+
+def _held_call_in(error: BaseException | None) -> CallHeldError | None:
+    """The held call that led to an error, however the generator wrapped it."""
+    while error is not None and not isinstance(error, CallHeldError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _change(unit: UnitOfWork, session_id: str, changes: Changes) -> None:
