@@ -47,7 +47,7 @@ class SessionCorruptedError(SessionManagerError):
 
 
 class LeaseHeldError(SessionManagerError):
-    """Somebody else works on the session and their lease has not run out."""
+    """Somebody works on the session: their lease lasts, or they have not been taken for dead yet."""
 
     session_id: str
     holder: str

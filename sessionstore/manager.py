@@ -1,6 +1,7 @@
 """The façade: every promise of the store as one method, each handing over to the room that keeps it."""
 
 import atexit
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -23,21 +24,24 @@ from sessionstore.models import (
     Tombstone,
 )
 from sessionstore.operations import (
+    cancelling,
+    claiming,
     copies,
-    ledger,
+    held,
     locking,
     recovery,
     retention,
     scenes,
     sessions,
     statistics,
-    tracking,
 )
 from sessionstore.operations.run import GenerationRun
 from sessionstore.operations.store import Store
 from sessionstore.operations.upkeep import Upkeep
 from sessionstore.providers import ProviderCall
 from sessionstore.settings import Settings, load_settings
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -112,7 +116,8 @@ class SessionManager(Generic[RequestT, SceneT]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.shutdown()
+        if not self.shutdown():
+            logger.warning("running calls took too long to wait for; the store is left open, and their sessions held")
 
     def __repr__(self) -> str:
         return f"<SessionManager on {self._store.engine}>"
@@ -231,9 +236,10 @@ class SessionManager(Generic[RequestT, SceneT]):
         """Claims the oldest pending session for `worker`; None when there is none.
 
         Each goes to exactly one caller, of whatever thread or process. The session is processing then, and its
-        `attempt` one higher. The lease (1 to 86,400 seconds) is renewed by a thread for as long as the run exists.
+        `attempt` one higher. One that this manager's models cannot read is passed over, with a warning in the log. The
+        lease (1 to 86,400 seconds) is renewed by a thread for as long as the run exists.
         """
-        return tracking.claim_next(self._store, worker, lease_seconds)
+        return claiming.claim_next(self._store, worker, lease_seconds)
 
     def track(self, session_id: str, worker: str, *, lease_seconds: float = 60) -> GenerationRun[RequestT, SceneT]:
         """Claims this session for `worker`: one that is pending, or active under no lease.
@@ -243,7 +249,7 @@ class SessionManager(Generic[RequestT, SceneT]):
             SessionNotFoundError: when it is absent.
             SessionFinishedError: when it is completed, failed or cancelled.
         """
-        return tracking.track(self._store, session_id, worker, lease_seconds, self._upkeep.recover_dead)
+        return claiming.track(self._store, session_id, worker, lease_seconds, self._upkeep.recover_dead)
 
     def recover_interrupted_sessions(self) -> int:
         """Puts sessions whose worker is gone back to pending, or fails those after `max_attempts`; how many.
@@ -259,33 +265,37 @@ class SessionManager(Generic[RequestT, SceneT]):
 
         True when it is cancelled now, by this call or before; False when it is absent, completed or failed.
         """
-        return tracking.cancel(self._store, session_id)
+        return cancelling.cancel(self._store, session_id)
 
     def retry_session(self, session_id: str, scenes: Iterable[int] | None = None) -> bool:
         """Puts a failed or cancelled session back to pending; what was saved of it stays.
 
-        Scenes of the numbers `scenes` are made again: what was saved of them goes to table `set_aside`. With
-        them, a completed session can be put back too. False when it is absent, or in none of these statuses.
+        Scenes of the numbers `scenes` are made again, and paid again: what was saved of them goes to table
+        `set_aside`, and their open paid calls are abandoned. With them, a completed session can be put back too.
+        False when it is absent, or in none of these statuses.
+
+        Raises:
+            ValueError: also for a scene that is neither saved nor one of 1 to `num_scenes`.
         """
-        return tracking.retry(self._store, session_id, scenes)
+        return cancelling.retry(self._store, session_id, scenes)
 
     def list_held_calls(self) -> list[ProviderCall]:
         """Paid calls of which it is not known whether they were made, the longest held first.
 
         Their sessions have failed, and neither expire nor are evicted meanwhile.
         """
-        return ledger.list_held(self._store)
+        return held.list_held(self._store)
 
     def attach_job(self, call_id: str, job_id: str) -> bool:
-        """Says that a held call was made, as that job: its session is pending again, and asks for the result.
+        """Says that a held call was made, as that job, which is asked for its result from now on.
 
-        False when there is no such call, or it is not held.
+        With its last held call decided, a failed session is pending again. False when the call is not held.
         """
-        return ledger.attach_job(self._store, call_id, job_id)
+        return held.attach_job(self._store, call_id, job_id)
 
     def allow_retry(self, call_id: str) -> bool:
-        """Gives leave to make a held call again: its session is pending again. False as `attach_job`."""
-        return ledger.allow_retry(self._store, call_id)
+        """Gives leave to make a held call again: under its key, where the provider takes one. Else as `attach_job`."""
+        return held.allow_retry(self._store, call_id)
 
     # Several things at once
 

@@ -73,10 +73,11 @@ class CallState(StrEnum):
     HELD = "held"
     FAILED = "failed"
     NOT_SENT = "not_sent"
+    ABANDONED = "abandoned"
 
     def is_open(self) -> bool:
         """True while the scene may still get its result from this call: no other is made for it."""
-        return self not in {self.STORED, self.FAILED, self.NOT_SENT}
+        return self not in {self.STORED, self.FAILED, self.NOT_SENT, self.ABANDONED}
 
 
 class CallPolicy(StrEnum):
@@ -92,7 +93,7 @@ class ProviderCall(BaseModel):
     """One paid call for a scene, as table `provider_calls` keeps it.
 
     `attempt` is that of the run that began it. `cost_micros` is in millionths of the unit of `currency`; both None
-    while unknown. `reason` says why a call is held, failed, or was not sent.
+    while unknown. `reason` says why a call is held, failed, abandoned, or was not sent.
     """
 
     call_id: str

@@ -6,11 +6,19 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sessionstore.errors import LeaseLostError, ManagerClosedError, SessionCancelledError
+from sessionstore.clock import checked_timeout
+from sessionstore.errors import (
+    DatabaseUnavailableError,
+    LeaseLostError,
+    ManagerClosedError,
+    SessionCancelledError,
+    SessionLockError,
+)
 from sessionstore.identifiers import checked_identifier
 from sessionstore.manager import SessionManager
+from sessionstore.operations.claiming import checked_lease_ms
+from sessionstore.operations.failures import message_of
 from sessionstore.operations.run import GenerationRun
-from sessionstore.operations.tracking import checked_lease_ms
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +44,11 @@ def generate(run: GenerationRun[Any, Any], generator: Generator) -> None:
                 raise TypeError(f"a generator yields scenes or returns None, not {type(made).__name__}")
             for scene in made or ():
                 run.add_scene(scene)
-        except SystemExit as error:
-            if run.is_stopping:
+        except BaseException as error:
+            if isinstance(error, Exception) or run.is_stopping:
                 raise
-            # Given back, it would be claimed at once, to exit again.
-            raise RuntimeError(f"the generator called sys.exit({error.code!r})") from error
+            # `SystemExit`, or a cancelled task: given back, the session would be claimed at once, to end so again.
+            raise RuntimeError(f"the generator ended with {error!r}") from error
 
 
 class WorkerPool:
@@ -65,8 +73,13 @@ class WorkerPool:
         poll_seconds: float = 1,
         report: Callable[[str], object] = logger.info,
     ) -> None:
+        if not callable(generator):
+            raise TypeError(f"generator must be callable, not {type(generator).__name__}")
+        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+            raise ValueError("threads must be an integer from 1 up")
         checked_identifier(f"{name}-{threads}", "name")
         checked_lease_ms(lease_seconds)
+        checked_timeout(poll_seconds, "poll_seconds")
         self._manager = manager
         self._generator = generator
         self._lease_seconds = lease_seconds
@@ -124,7 +137,7 @@ class WorkerPool:
 
     def _generate(self, run: GenerationRun[Any, Any]) -> None:
         begun = time.monotonic()
-        self._report(f"{run.worker}: session {run.session_id}, attempt {run.attempt}")
+        self._tell(f"{run.worker}: session {run.session_id}, attempt {run.attempt}")
         self._runs.add(run)
         try:
             if self._stopping.is_set():
@@ -134,14 +147,23 @@ class WorkerPool:
         except SessionCancelledError:
             how = "was cancelled"
         except LeaseLostError as error:
-            how = f"is left alone: {error}"
-        except ManagerClosedError:
-            how = "is given back: the store was closed"
+            how = f"is left alone: {message_of(error)}"
+        except (SessionLockError, DatabaseUnavailableError, ManagerClosedError) as error:
+            how = f"is given back after {type(error).__name__}"
+            logger.exception("session %s cannot be worked on", run.session_id)
+            # It would be claimed at once, to fail again.
+            self._stopping.wait(PAUSE_SECONDS)
         except Exception as error:
-            how = f"ended with {type(error).__name__}: {error}"
+            how = f"ended with {type(error).__name__}: {message_of(error)}"
             logger.exception("session %s: its generator failed", run.session_id)
         except BaseException as error:  # noqa: BLE001 - whatever a generator raises, its worker goes on
             how = "is given back" if run.is_stopping else f"is given back after {type(error).__name__}"
         finally:
             self._runs.discard(run)
-        self._report(f"{run.worker}: session {run.session_id} {how}")
+        self._tell(f"{run.worker}: session {run.session_id} {how}")
+
+    def _tell(self, line: str) -> None:
+        try:
+            self._report(line)
+        except Exception:
+            logger.exception("nobody was told: %s", line)

@@ -100,7 +100,7 @@ def test_it_completes_what_is_pending_and_ends_when_told_to(folder: Path, functi
 
 @pytest.mark.parametrize(
     ("function", "message"),
-    [("fails", "the model is on fire"), ("exits", "the generator called sys.exit(3)")],
+    [("fails", "the model is on fire"), ("exits", "the generator ended with SystemExit(3)")],
 )
 def test_a_generator_that_fails_fails_its_session_and_not_the_worker(folder: Path, function: str, message: str) -> None:
     code, out, errors = work(folder, function)
@@ -143,9 +143,9 @@ def test_a_generator_that_does_not_stop_is_left_behind_and_its_session_given_bac
 @pytest.mark.parametrize(
     ("generator", "complaint"),
     [
-        ("generators", "not MODULE:FUNCTION"),
+        ("generators", "not MODULE:NAME"),
         ("nowhere:make", "no module nowhere"),
-        ("generators:nothing", "no function nothing"),
+        ("generators:nothing", "has no nothing that can be called"),
     ],
 )
 def test_a_generator_that_is_none_is_a_usage_error(folder: Path, generator: str, complaint: str) -> None:

@@ -18,7 +18,7 @@ depends_on = None
 
 INSTANT = sa.DateTime(timezone=True)
 OUTCOMES = "('completed', 'failed', 'cancelled', 'released', 'crashed')"
-STATES = "('intended', 'submitted', 'fetched', 'stored', 'held', 'failed', 'not_sent')"
+STATES = "('intended', 'submitted', 'fetched', 'stored', 'held', 'failed', 'not_sent', 'abandoned')"
 
 
 def upgrade() -> None:
@@ -77,7 +77,7 @@ def upgrade() -> None:
         sa.CheckConstraint(f"state IN {STATES}", name=op.f("ck_provider_calls_state_known")),
         sa.CheckConstraint("cost_micros >= 0", name=op.f("ck_provider_calls_cost_counts")),
         sa.CheckConstraint(
-            "(closed_at IS NOT NULL) = (state IN ('stored', 'failed', 'not_sent'))",
+            "(closed_at IS NOT NULL) = (state IN ('stored', 'failed', 'not_sent', 'abandoned'))",
             name=op.f("ck_provider_calls_closes_with_its_state"),
         ),
     )

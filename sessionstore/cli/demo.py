@@ -54,7 +54,7 @@ def demo(
             try:
                 # Nobody else gets the session meanwhile, and the lease is kept alive by itself.
                 _work_on(manager.track(session.session_id, f"demo-{os.getpid()}"), scene_seconds)
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, SystemExit):
                 print(f"\nStopped; what was saved in {session.session_id} stays. The same command goes on from there.")
                 raise
         _report(manager, session.session_id)

@@ -34,10 +34,12 @@ def settings_for(database: str | None, **given: Any) -> Settings:
     return load_settings(**given)
 
 
-def open_manager(database: str | None, *, auto_migrate: bool = False, is_worker: bool = False) -> "SessionManager":
+def open_manager(
+    database: str | None, *, auto_migrate: bool = False, is_worker: bool = False, **models: Any
+) -> "SessionManager":
     """A manager for one command. Looking at a store does not migrate it, unless that is the command.
 
-    A worker keeps looking for sessions that others left behind.
+    A worker keeps looking for sessions that others left behind, and may have models of its own.
     """
     # SQLAlchemy takes a quarter of a second to import, which `--help` should not have to wait for.
     from sessionstore.manager import SessionManager  # noqa: PLC0415
@@ -45,4 +47,4 @@ def open_manager(database: str | None, *, auto_migrate: bool = False, is_worker:
     given: dict[str, Any] = (
         {"auto_migrate": True} if is_worker else {"auto_migrate": auto_migrate, "recovery_interval": None}
     )
-    return SessionManager(settings=settings_for(database, **given))
+    return SessionManager(settings=settings_for(database, **given), **models)

@@ -39,7 +39,10 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str
         for row in rows:
             print("\t".join(_plain(value).translate(_ESCAPES) for value in row))
         return
-    table = Table(*columns, title=title, title_justify="left", header_style="bold")
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        # An id that is cut is of no use: it is there to be typed.
+        table.add_column(column, no_wrap=column.endswith("_id"), overflow="fold")
     for row in rows:
         table.add_row(*(Text(_readable(value)) for value in row))
     console().print(table)

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +26,12 @@ def worker(
             help="Called with each run; yields its scenes, or saves them itself. The current folder is searched first.",
         ),
     ],
+    request_model: Annotated[
+        str | None, typer.Option(metavar="MODULE:CLASS", help="The pydantic model of requests, when it is your own.")
+    ] = None,
+    scene_model: Annotated[
+        str | None, typer.Option(metavar="MODULE:CLASS", help="The pydantic model of scenes, when it is your own.")
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, max=1000, help="Sessions worked on at a time.")] = 1,
     name: Annotated[
         str | None, typer.Option(help="What the workers are called; by default HOST-PID.", show_default=False)
@@ -42,12 +47,18 @@ def worker(
     database: Database = None,
 ) -> None:
     """Work on pending sessions until SIGTERM or Ctrl-C; what is not finished then is given back as pending."""
-    function = _load(generator)
+    function = _load(generator, "--generator")
+    models = {
+        name: _load(given, f"--{name.replace('_', '-')}")
+        for name, given in (("request_model", request_model), ("scene_model", scene_model))
+        if given is not None
+    }
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    with open_manager(database, is_worker=True) as manager:
+    with open_manager(database, is_worker=True, **models) as manager:
         # With it comes SQLAlchemy, which `--help` should not have to wait for.
         from sessionstore.worker import WorkerPool  # noqa: PLC0415
 
+        stop = _Stop()
         pool = WorkerPool(
             manager,
             function,
@@ -55,49 +66,65 @@ def worker(
             threads=threads,
             lease_seconds=lease_seconds,
             poll_seconds=poll_seconds,
-            report=_print_line,
+            report=lambda line: _print_line(line, stop),
         )
-        stop = _Stop(pool)
+        stop.pool = pool
         pool.run(until_idle=until_idle)
         if stop.was_asked:
             say("sessionstore: stopping; sessions that are not finished are given back")
             if not pool.wait(grace_seconds):
                 say(f"sessionstore: a generator did not come to a stop in {grace_seconds:g} s; it is left behind")
-
-
-def _print_line(line: str) -> None:
-    # In one piece, so that workers do not write into each other's.
-    print(f"{line}\n", end="", flush=True)
+    if stop.is_unheard:
+        raise typer.Exit(1)
 
 
 class _Stop:
-    """The first SIGTERM or Ctrl-C stops the pool in order; the second ends the process as it would otherwise."""
+    """The first SIGTERM or Ctrl-C stops the pool in order; the second ends the process as it would otherwise.
 
-    def __init__(self, pool: "WorkerPool") -> None:
+    So does a closed pipe: nobody hears any more what the worker does.
+    """
+
+    def __init__(self) -> None:
         self.was_asked = False
-        self._pool = pool
+        self.is_unheard = False
+        self.pool: WorkerPool | None = None
         self._before = {each: signal.signal(each, self._handle) for each in (signal.SIGTERM, signal.SIGINT)}
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
+    def stop(self) -> None:
         self.was_asked = True
-        self._pool.stop()
+        if self.pool is not None:
+            self.pool.stop()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.stop()
         for each, before in self._before.items():
             signal.signal(each, before)
 
 
-def _load(generator: str) -> Callable[[Any], Any]:
-    """The function that MODULE:FUNCTION names."""
-    module_name, _, function_name = generator.partition(":")
-    if not module_name or not function_name:
-        raise typer.BadParameter(f"{generator!r} is not MODULE:FUNCTION", param_hint="--generator")
+def _print_line(line: str, stop: _Stop) -> None:
+    try:
+        # In one piece, so that workers do not write into each other's.
+        print(f"{line}\n", end="", flush=True)
+    except BrokenPipeError:
+        # Python would complain once more about what could not be flushed, at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stop.is_unheard = True
+        stop.stop()
+
+
+def _load(given: str, option: str) -> Any:
+    """What MODULE:NAME names."""
+    module_name, _, name = given.partition(":")
+    if not module_name or not name:
+        raise typer.BadParameter(f"{given!r} is not MODULE:NAME", param_hint=option)
     sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise
-        raise typer.BadParameter(f"there is no module {error.name} here", param_hint="--generator") from None
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        raise typer.BadParameter(f"{module_name} has no function {function_name}", param_hint="--generator")
-    return function  # type: ignore[no-any-return]  # what it takes and gives shows when it is called
+        raise typer.BadParameter(f"there is no module {error.name} here", param_hint=option) from None
+    found = getattr(module, name, None)
+    if not callable(found):
+        raise typer.BadParameter(f"{module_name} has no {name} that can be called", param_hint=option)
+    return found

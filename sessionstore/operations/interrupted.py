@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from sessionstore.errors import DatabaseUnavailableError, SessionLockError
+from sessionstore.errors import DatabaseUnavailableError, SessionLockError, SessionManagerError
 from sessionstore.events import EventType
 from sessionstore.maintenance import ShouldStop
 from sessionstore.models import GenerationStatus, RunOutcome
@@ -46,6 +46,10 @@ class InterruptedSessions:
 
     def recover(self, should_stop: ShouldStop = lambda: False) -> int:
         """Gives back what dead processes hold, at once, and what leases that have run out held; how many sessions."""
+        if self._store.engine.is_inside_transaction():
+            raise SessionManagerError(
+                "recover_interrupted_sessions() was called inside a transaction, which would keep owners from renewing"
+            )
         now, runs = self._look()
         recovered = self._give_back([run for run in runs if is_dead(run.process)], "its process died")
         expired = [run for run in runs if run.lease_expires_at <= now]
@@ -117,7 +121,10 @@ def _recover(unit: UnitOfWork, seen: RunState, why: str, max_attempts: int, *, i
     unit.runs.end(session_id, RunOutcome.CRASHED)
     changes = Changes(status=GenerationStatus.PENDING)
     if crashes >= max_attempts:
-        message = f"interrupted {crashes} times in a row, max_attempts; last {who}: {why}; retry_session() tries again"
+        message = (
+            f"its workers died {crashes} times in a row, as often as max_attempts allows; the last was {who} ({why}); "
+            "retry_session() tries again"
+        )
         changes = Changes(status=GenerationStatus.FAILED, columns={"error_message": message})
     apply_changes(unit, session_id, current, changes)
     unit.history.record(session_id, EventType.RECOVERED)

@@ -11,78 +11,89 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
-from sessionstore.errors import CallHeldError, CallNotSentError, JobFailedError, SessionManagerError
-from sessionstore.identifiers import checked_identifier, new_id
-from sessionstore.models import MAX_INTEGER, GenerationStatus
-from sessionstore.operations.changes import Changes, apply_changes
+from sessionstore.errors import (
+    CallNotSentError,
+    DatabaseUnavailableError,
+    JobFailedError,
+    SessionLockError,
+    SessionManagerError,
+)
+from sessionstore.identifiers import new_id
 from sessionstore.operations.failures import message_of
-from sessionstore.operations.leases import lost, write_fenced
+from sessionstore.operations.fencing import lost, write_fenced
+from sessionstore.operations.held import checked_job_id, held_error
+from sessionstore.operations.scenes import checked_number
 from sessionstore.operations.store import Store
 from sessionstore.persistence.codec import fingerprint_of
 from sessionstore.persistence.payload import LARGEST_INTEGER
 from sessionstore.persistence.runs import Lease
 from sessionstore.persistence.unit import UnitOfWork
-from sessionstore.providers import STILL_RUNNING, CallState, Cost, Provider, ProviderCall
+from sessionstore.providers import STILL_RUNNING, CallPolicy, CallState, Cost, Provider, ProviderCall
 
 logger = logging.getLogger(__name__)
 
 Pause = Callable[[float], None]
-
-# Room for a URL, which some services give.
-MAX_JOB_ID_CHARACTERS = 2000
+IsStopping = Callable[[], bool]
 
 AMBIGUOUS = "its worker stopped when the request may have been on its way"
-RELEASED = "a person gave leave to make it again"
+STOPPED = "its worker was asked to stop before it was sent"
 
 
-def obtain(store: Store, lease: Lease, provider: Provider, scene_number: int, request: object, pause: Pause) -> Any:
-    """The result of the one call for this scene that is made, gone on with, or finished already."""
-    if not isinstance(provider, Provider):
-        raise TypeError(f"provider must be a Provider, not {type(provider).__name__}")
-    if isinstance(scene_number, bool) or not isinstance(scene_number, int) or not 0 <= scene_number <= MAX_INTEGER:
-        raise ValueError(f"scene_number must be an integer from 0 to {MAX_INTEGER}")
-    if store.engine.is_inside_transaction():
-        raise SessionManagerError(
-            "call() was made inside a transaction; its steps are commits of their own, end it first"
-        )
-    purchase = _Purchase(store, lease, provider, request)
-    call = purchase.begin(scene_number)
-    if call.state is CallState.HELD:
-        raise _held(call)
-    if call.state is CallState.INTENDED:
-        # Inside the gate: closing the store waits until it is known whether the request was accepted.
-        call = store.engine.gate.run(lambda _, intended: purchase.submit(intended), call)
-    if call.state is CallState.SUBMITTED:
-        call = purchase.fetch(call, pause)
-    return call.result
-
-
-class _Purchase:
+class Purchase:
     """One `GenerationRun.call`. What can go wrong before a request is sent does so before it is intended."""
 
-    def __init__(self, store: Store, lease: Lease, provider: Provider, request: object) -> None:
+    def __init__(self, store: Store, lease: Lease, provider: Provider, scene_number: int, request: object) -> None:
+        if not isinstance(provider, Provider):
+            raise TypeError(f"provider must be a Provider, not {type(provider).__name__}")
+        checked_number(scene_number, "scene_number")
+        if store.engine.is_inside_transaction():
+            raise SessionManagerError(
+                "call() was made inside a transaction; its steps are commits of their own, end it first"
+            )
         self._store = store
         self._lease = lease
         self._provider = provider
+        self._key = (lease.session_id, scene_number, provider.name)
         self._model = type(request) if isinstance(request, BaseModel) else None
         self._text = store.codec.encode_document(request, "request")
         self._price: dict[str, Any] | None = None
 
-    def begin(self, scene_number: int) -> ProviderCall:
-        """Commits the intention, or finds the call that is there; an ambiguous one is held from now on."""
+    def result(self, pause: Pause, is_stopping: IsStopping) -> Any:
+        """What the one call for the scene gives, whether it is made, gone on with, or finished already.
+
+        `pause(seconds)` waits, and raises when the run has to stop or is none any more.
+        """
+        pause(0)
+        # Inside the gate: a signal, or the closing of the store, waits until it is known what became of the request.
+        call = self._store.engine.gate.run(lambda _, stopping: self._begin_and_submit(stopping), is_stopping)
+        if call.state is CallState.NOT_SENT:
+            pause(0)
+        if call.state is CallState.HELD:
+            raise held_error(call)
+        if call.state is CallState.SUBMITTED:
+            call = self._fetch(call, pause)
+        return call.result
+
+    def _begin_and_submit(self, is_stopping: IsStopping) -> ProviderCall:
+        call, is_new = self._begin()
+        if call.state is not CallState.INTENDED:
+            return call
+        if is_new and is_stopping():
+            return self._record(call, CallState.NOT_SENT, {"reason": STOPPED})
+        return self._submit(call)
+
+    def _begin(self) -> tuple[ProviderCall, bool]:
+        """Commits the intention, or finds the call that is there: then False. An ambiguous one is held from now on."""
         fingerprint, call_id = fingerprint_of(self._text), new_id(self._store.now())
-        key = (self._lease.session_id, scene_number, self._provider.name)
-        if self._store.engine.read(lambda unit: unit.calls.find_open(*key)) is None:
+        if self._store.engine.read(lambda unit: unit.calls.find_open(*self._key)) is None:
             self._price = self._cost(self._as_given(self._text), None)
 
         def work(unit: UnitOfWork) -> ProviderCall:
-            found = unit.calls.find_open(*key)
+            found = unit.calls.find_open(*self._key)
             if found is None:
                 unit.calls.insert(
+                    *self._key,
                     call_id=call_id,
-                    session_id=self._lease.session_id,
-                    scene_number=scene_number,
-                    provider=self._provider.name,
                     attempt=self._lease.attempt,
                     is_repeatable=self._provider.is_repeatable,
                     request_fingerprint=fingerprint,
@@ -96,9 +107,11 @@ class _Purchase:
         if call.request_fingerprint != fingerprint:
             logger.warning(
                 "scene %d of session %s: the request has changed since call %s was made; what was bought then is used",
-                *(scene_number, call.session_id, call.call_id),
+                call.scene_number,
+                call.session_id,
+                call.call_id,
             )
-        return call
+        return call, call.call_id == call_id
 
     def _may_repeat(self, call: ProviderCall) -> bool:
         """Whether it may be sent again.
@@ -111,20 +124,34 @@ class _Purchase:
                 f"scene {call.scene_number}: another thread of this run is just sending call {call.call_id}; "
                 "make one call at a time for a scene"
             )
-        return call.is_repeatable and self._provider.is_repeatable
+        return call.policy is CallPolicy.RETRY and self._provider.is_repeatable
 
-    def submit(self, call: ProviderCall) -> ProviderCall:
+    def _submit(self, call: ProviderCall) -> ProviderCall:
         """Sends the request as it was recorded, and commits what it was answered with."""
         try:
             request = self._recorded_request(call)
         except ValidationError as error:
             reason = f"its recorded request is no {error.title} any more, so it cannot be sent again"
-            raise _held(self._record(call, CallState.HELD, {"reason": reason})) from error
+            return self._record(call, CallState.HELD, {"reason": reason})
         price = self._cost(request, None) if self._price is None else self._price
-        arguments = (request, call.call_id) if call.is_repeatable else (request,)
         self._store.calls_being_sent.add(call.call_id)
         try:
-            job_id = self._provider.submit(*arguments)
+            answer = self._send(call, request)
+        finally:
+            self._store.calls_being_sent.discard(call.call_id)
+        try:
+            job_id = checked_job_id(self._store.codec, answer)
+        except (TypeError, ValueError) as error:
+            reason = f"submit returned no job id, but {answer!r:.200}: {message_of(error)}"
+            return self._record(call, CallState.HELD, {"reason": reason})
+        return self._record(call, CallState.SUBMITTED, {"job_id": job_id, "reason": None, **price})
+
+    def _send(self, call: ProviderCall, request: Any) -> object:
+        """What `submit` answers. What it raises is recorded first, by what it means for the call."""
+        try:
+            return (
+                self._provider.submit(request, call.call_id) if call.is_repeatable else self._provider.submit(request)
+            )
         except (CallNotSentError, ConnectionRefusedError) as error:
             self._record(call, CallState.NOT_SENT, {"reason": _reason(error)})
             raise
@@ -134,17 +161,9 @@ class _Purchase:
             held = self._record(call, CallState.HELD, {"reason": f"submit raised {_reason(error)}"})
             if not isinstance(error, Exception):
                 raise
-            raise _held(held) from error
-        finally:
-            self._store.calls_being_sent.discard(call.call_id)
-        try:
-            accepted = _checked_job_id(self._store, job_id)
-        except (TypeError, ValueError) as error:
-            reason = f"submit returned no job id, but {job_id!r:.200}: {message_of(error)}"
-            raise _held(self._record(call, CallState.HELD, {"reason": reason})) from error
-        return self._record(call, CallState.SUBMITTED, {"job_id": accepted, "reason": None, **price})
+            raise held_error(held) from error
 
-    def fetch(self, call: ProviderCall, pause: Pause) -> ProviderCall:
+    def _fetch(self, call: ProviderCall, pause: Pause) -> ProviderCall:
         """Asks for the result until there is one, and commits it."""
         assert call.job_id is not None
         pause(0)
@@ -155,8 +174,15 @@ class _Purchase:
             self._record(call, CallState.FAILED, {"reason": _reason(error)})
             raise
         text = self._store.codec.encode_document(result, f"result of {self._provider.name}")
-        bill = self._cost(self._recorded_request(call), from_json(text)) if self._provider.cost else {}
-        return self._record(call, CallState.FETCHED, {"result": text, **bill})
+        return self._record(call, CallState.FETCHED, {"result": text, **self._bill(call, text)})
+
+    def _bill(self, call: ProviderCall, text: str) -> dict[str, Any]:
+        """What was paid in the end. That it cannot be told is no reason to lose what was bought."""
+        try:
+            return self._cost(self._recorded_request(call), from_json(text))
+        except Exception:
+            logger.exception("call %s: its bill is unknown, and stays what was expected", call.call_id)
+            return {}
 
     def _record(self, call: ProviderCall, state: CallState, columns: dict[str, Any]) -> ProviderCall:
         """Commits what is known of the call now.
@@ -169,21 +195,31 @@ class _Purchase:
             latest = unit.runs.latest(call.session_id)
             if latest is None or latest.lease != self._lease:
                 raise lost(unit, self._lease)
-            current = unit.calls.get(call.call_id)
-            if current is None or not current.state.is_open():
+            current = _get(unit, call.call_id)
+            if not current.state.is_open():
                 raise SessionManagerError(f"call {call.call_id} was closed by somebody else meanwhile")
             unit.calls.change(call.call_id, state, columns)
             return _get(unit, call.call_id)
 
         try:
             return self._store.engine.write(work)
-        except SessionManagerError as error:
+        except BaseException as error:
             if state is CallState.SUBMITTED:
-                advice = f"call {call.call_id} was accepted as job {columns['job_id']!r}, which could not be recorded; "
-                advice += "once it is held, attach_job() (`sessionstore held attach`) keeps it from being bought again"
-                logger.error("%s", advice)
-                error.add_note(advice)
+                self._keep_job_id(call, columns["job_id"], work, error)
             raise
+
+    def _keep_job_id(
+        self, call: ProviderCall, job_id: str, work: Callable[[UnitOfWork], object], error: BaseException
+    ) -> None:
+        """There is a job, and its id could not be recorded: it is tried again, and told to who can do it by hand."""
+        advice = (
+            f"call {call.call_id} was accepted as job {job_id!r}, which could not be recorded; once it is held, "
+            "attach_job() (`sessionstore held attach`) keeps it from being bought again"
+        )
+        logger.error("%s", advice)
+        error.add_note(advice)
+        if not isinstance(error, SessionManagerError) or isinstance(error, SessionLockError | DatabaseUnavailableError):
+            self._store.heartbeats.write_later(work)
 
     def _recorded_request(self, call: ProviderCall) -> Any:
         return self._as_given(to_json(call.request).decode())
@@ -206,71 +242,10 @@ class _Purchase:
         return {"cost_micros": micros, "currency": currency}
 
 
-# What a person decides about a held call.
-
-
-def list_held(store: Store) -> list[ProviderCall]:
-    """The calls that wait for a decision, the longest first."""
-    return store.engine.read(lambda unit: unit.calls.list_held())
-
-
-def is_held(unit: UnitOfWork, call_id: str) -> bool:
-    """Whether the call still waits for a decision."""
-    call = unit.calls.get(call_id)
-    return call is not None and call.state is CallState.HELD
-
-
-def attach_job(store: Store, call_id: str, job_id: str) -> bool:
-    """The request had been accepted as that job: the session goes on with it."""
-    checked_identifier(call_id, "call_id")
-    return _decide(store, call_id, CallState.SUBMITTED, {"job_id": _checked_job_id(store, job_id), "reason": None})
-
-
-def allow_retry(store: Store, call_id: str) -> bool:
-    """The request had not been accepted, or may be paid again: the session goes on with a new call."""
-    checked_identifier(call_id, "call_id")
-    return _decide(store, call_id, CallState.NOT_SENT, {"reason": RELEASED})
-
-
-def _decide(store: Store, call_id: str, state: CallState, columns: dict[str, Any]) -> bool:
-    """Settles a held call; a session that failed for it goes back to pending with its last one."""
-
-    def work(unit: UnitOfWork) -> bool:
-        call = unit.calls.get(call_id)
-        if call is None or call.state is not CallState.HELD:
-            return False
-        unit.calls.change(call_id, state, columns)
-        still_held = any(each.state is CallState.HELD for each in unit.calls.list_open(call.session_id))
-        current = unit.sessions.state(call.session_id)
-        if current is not None and current.status is GenerationStatus.FAILED and not still_held:
-            apply_changes(unit, call.session_id, current, Changes(status=GenerationStatus.PENDING))
-        return True
-
-    return store.engine.write(work)
-
-
 def _get(unit: UnitOfWork, call_id: str) -> ProviderCall:
     call = unit.calls.get(call_id)
     assert call is not None
     return call
-
-
-def _checked_job_id(store: Store, job_id: object) -> str:
-    text = store.codec.checked_text(job_id, "job_id")
-    if not text.strip() or len(text) > MAX_JOB_ID_CHARACTERS:
-        raise ValueError(f"job_id must have 1 to {MAX_JOB_ID_CHARACTERS} characters, and not be blank")
-    return text
-
-
-def _held(call: ProviderCall) -> CallHeldError:
-    return CallHeldError(
-        f"scene {call.scene_number}: it is not known whether {call.provider} was paid for call {call.call_id} "
-        f"({call.reason}); look it up there, then attach_job() or allow_retry() (`sessionstore held`)",
-        session_id=call.session_id,
-        scene_number=call.scene_number,
-        provider=call.provider,
-        call_id=call.call_id,
-    )
 
 
 def _reason(error: BaseException) -> str:

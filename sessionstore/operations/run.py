@@ -16,10 +16,12 @@ from sessionstore.errors import (
     SessionManagerError,
 )
 from sessionstore.models import GenerationSession, GenerationStatus, RequestT, SceneT
-from sessionstore.operations import ledger, scenes, sessions
+from sessionstore.operations import held as held_calls
+from sessionstore.operations import scenes, sessions
 from sessionstore.operations.changes import ENDS_RUN_AS, Changes, apply_changes, status_from
 from sessionstore.operations.failures import message_of
-from sessionstore.operations.leases import lost, require_held, write_fenced
+from sessionstore.operations.fencing import lost, require_held, write_fenced
+from sessionstore.operations.ledger import Purchase
 from sessionstore.operations.store import Store
 from sessionstore.operations.termination import EXIT_CODE, Termination
 from sessionstore.persistence.runs import Lease
@@ -32,6 +34,8 @@ T = TypeVar("T")
 
 # After these the session is given back, to go on where it stands.
 NOT_THE_SESSIONS_FAULT = (SessionLockError, DatabaseUnavailableError, ManagerClosedError)
+# Of an error, so many are looked at: they might go round in a circle.
+MAX_CAUSES = 10
 # How soon a wait for a provider notices that it is to stop.
 WAIT_STEP_SECONDS = 0.1
 
@@ -156,10 +160,11 @@ class GenerationRun(Generic[RequestT, SceneT]):
     def call(self, provider: Provider, scene_number: int, request: Any) -> Any:
         """The result of a paid call for a scene, bought once however often this is repeated, by whatever run.
 
-        The intention, the job's id and the result are each committed before the next step, in the table
-        `provider_calls`. A call that an earlier run left is gone on with: its result is returned, its job asked for, or
-        it is sent (again) where that cannot buy twice. `request` is a pydantic model or what JSON can hold; the result
-        comes back as JSON has it. `add_scene` of that number then closes the call, in its own transaction.
+        Bought again is only a scene that was saved since, or that `retry_session` named. The intention, the job's id
+        and the result are each committed before the next step, in the table `provider_calls`. A call that an earlier
+        run left is gone on with: its result is returned, its job asked for, or it is sent (again) where that cannot buy
+        twice. `request` is a pydantic model or what JSON can hold; the result comes back as JSON has it. `add_scene` of
+        that number then closes the call, in its own transaction.
 
         Blocks until the provider has a result, and asks every `poll_seconds` whether to go on.
 
@@ -167,7 +172,8 @@ class GenerationRun(Generic[RequestT, SceneT]):
             CallHeldError: when it cannot be told whether the request was accepted; see `attach_job` and `allow_retry`.
             CallNotSentError, JobFailedError: as the provider raised them; the next call makes a new attempt.
         """
-        return ledger.obtain(self._store, self.lease, provider, scene_number, request, self._pause)
+        purchase = Purchase(self._store, self.lease, provider, scene_number, request)
+        return purchase.result(self._pause, lambda: self.is_stopping)
 
     def open_calls(self) -> list[ProviderCall]:
         """The paid calls that earlier runs, or this one, left unfinished; `policy` says what `call` does about each."""
@@ -204,10 +210,10 @@ class GenerationRun(Generic[RequestT, SceneT]):
         if termination is not None:
             termination.end()
         try:
-            if error is None and not self._has_ended:
-                self._complete_or_release()
-            elif error is not None:
-                self._abandon(error)
+            if error is not None:
+                self._end_after(error)
+            elif not self._has_ended:
+                self._complete_at_last()
         finally:
             self._store.heartbeats.drop(self)
             if termination is not None:
@@ -216,14 +222,15 @@ class GenerationRun(Generic[RequestT, SceneT]):
         if error is None or (isinstance(error, Exception) and termination is not None and termination.was_asked):
             self._stop_if_asked()
 
-    def _complete_or_release(self) -> None:
+    def _complete_at_last(self) -> None:
+        # What cannot be completed now is given back: the next run finds nothing to make, and completes it.
         try:
             self.complete()
         except (SessionLockError, DatabaseUnavailableError):
             self._store.heartbeats.release_later(self.lease)
             raise
 
-    def _abandon(self, error: BaseException) -> None:
+    def _end_after(self, error: BaseException) -> None:
         """After an exception. Whatever comes of it, that exception is the one that goes on."""
         is_fault_of_session = isinstance(error, Exception) and not isinstance(error, NOT_THE_SESSIONS_FAULT)
         if self._has_ended or (isinstance(error, LeaseLostError) and error.session_id == self.session_id):
@@ -256,6 +263,10 @@ class GenerationRun(Generic[RequestT, SceneT]):
         `held` is what it fails for. Where somebody has decided about that call already, there is more to do: then the
         session is given back.
         """
+        if self._store.engine.is_inside_transaction():
+            raise SessionManagerError(
+                f"a run of session {self.session_id!r} cannot end inside a transaction, which might be undone"
+            )
         assert changes.status is not None
         outcome = ENDS_RUN_AS[changes.status]
 
@@ -263,7 +274,7 @@ class GenerationRun(Generic[RequestT, SceneT]):
             run = unit.runs.find(self.lease)
             if run is None or run.outcome is not outcome:
                 require_held(unit, self.lease)
-                is_decided = held is not None and not ledger.is_held(unit, held.call_id)
+                is_decided = held is not None and not held_calls.is_held(unit, held.call_id)
                 _change(unit, self.session_id, Changes(status=GenerationStatus.PENDING) if is_decided else changes)
 
         had_ended, self._has_ended = self._has_ended, True
@@ -291,10 +302,12 @@ class GenerationRun(Generic[RequestT, SceneT]):
 
 
 def _held_call_in(error: BaseException | None) -> CallHeldError | None:
-    """The held call that led to an error, however the generator wrapped it."""
-    while error is not None and not isinstance(error, CallHeldError):
-        error = error.__cause__ or error.__context__
-    return error
+    """The held call that an error is, or was raised from."""
+    for _ in range(MAX_CAUSES):
+        if error is None or isinstance(error, CallHeldError):
+            return error
+        error = error.__cause__
+    return None
 
 
 def _change(unit: UnitOfWork, session_id: str, changes: Changes) -> None:

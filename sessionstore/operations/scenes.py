@@ -4,10 +4,22 @@ from collections.abc import Iterable
 
 from sessionstore.events import EventType
 from sessionstore.identifiers import checked_identifier
+from sessionstore.models import MAX_INTEGER
 from sessionstore.operations.changes import Changes, apply_changes
 from sessionstore.operations.store import Store
 from sessionstore.persistence.codec import EncodedScene
 from sessionstore.persistence.unit import UnitOfWork
+
+
+def checked_number(value: object, name: str) -> int:
+    """`value`, when it is the number of a scene.
+
+    Raises:
+        ValueError: for anything but an integer from 0 up that a column can hold.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_INTEGER:
+        raise ValueError(f"{name} must be an integer from 0 to {MAX_INTEGER}")
+    return value
 
 
 def add(store: Store, session_id: str, scene: object) -> bool:

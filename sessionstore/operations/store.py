@@ -11,7 +11,7 @@ from sessionstore.errors import SessionManagerError
 from sessionstore.events import CallbackRegistry
 from sessionstore.models import SessionCallback
 from sessionstore.operations.accesses import AccessTimes
-from sessionstore.operations.leases import Heartbeats, give_back
+from sessionstore.operations.heartbeats import Heartbeats
 from sessionstore.persistence.codec import SessionCodec
 from sessionstore.persistence.engines import open_engine
 from sessionstore.settings import Settings, load_settings
@@ -38,6 +38,8 @@ class Store:
         self.accesses = AccessTimes()
         self.engine = open_engine(settings, clock=self.clock, codec=self.codec, callbacks=self.callbacks)
         self.heartbeats = Heartbeats(self.engine, self.now)
+        # Pending sessions that the models of this store cannot read, by the version that they could not.
+        self.unreadable: dict[str, int] = {}
         # Ids of paid calls whose request is on its way from this process.
         self.calls_being_sent: set[str] = set()
         self._reconfiguring = Lock()
@@ -70,13 +72,9 @@ class Store:
         return self.engine.close(max(0.0, deadline - time.monotonic()), self._finish)
 
     def _finish(self) -> None:
-        # Whatever fails: the store must close all the same. Access times may get lost, leases run out by themselves.
-        try:
-            for lease in self.heartbeats.leases():
-                self.engine.write(lambda unit, lease=lease: give_back(unit, lease))  # type: ignore[misc]
-        except SessionManagerError:
-            logger.warning("the sessions that were worked on could not be given back", exc_info=True)
+        self.heartbeats.finish()
         try:
             self.accesses.save(self.engine)
         except SessionManagerError:
+            # They are all that may get lost, and the store must close all the same.
             logger.warning("the last access times could not be saved", exc_info=True)

@@ -34,7 +34,7 @@ STORE = (
 ABANDON = (
     update(CALLS)
     .where(calls.session_id.in_(each_of("ids")), _is_open)
-    .values(state=CallState.FAILED.value, reason=bindparam("why"), closed_at=bindparam("now", type_=Instant()))
+    .values(state=CallState.ABANDONED.value, reason=bindparam("why"), closed_at=bindparam("now", type_=Instant()))
 )
 
 
@@ -55,13 +55,14 @@ class CallRepository:
         self._statements = statements
         self._now = now
 
-    def insert(self, **columns: Any) -> None:
-        """A call that is intended from now on; `columns` are all that an intention knows."""
+    def insert(self, session_id: str, scene_number: int, provider: str, **columns: Any) -> None:
+        """A call that is intended from now on; `columns` are all else that an intention knows."""
         unknown = dict.fromkeys(
             ("job_id", "cost_micros", "currency", "reason", "submitted_at", "fetched_at", "held_at", "closed_at"),
         )
+        key = {"session_id": session_id, "scene_number": scene_number, "provider": provider}
         known = {"state": CallState.INTENDED.value, "intended_at": self._now, "result": None, **columns}
-        self._statements.change(INSERT_CALL, unknown | known)
+        self._statements.change(INSERT_CALL, unknown | key | known)
 
     def get(self, call_id: str) -> ProviderCall | None:
         return self._one(GET_CALL, {"id": call_id})
@@ -90,6 +91,12 @@ class CallRepository:
     def store(self, session_id: str, scene_number: int) -> None:
         """The scene is saved: its fetched calls have served."""
         self._statements.change(STORE, {"id": session_id, "number": scene_number, "now": self._now})
+
+    def abandon_scene(self, session_id: str, scene_number: int, reason: str) -> None:
+        """Closes what is open for a scene that is to be made again."""
+        for call in self.list_open(session_id):
+            if call.scene_number == scene_number:
+                self.change(call.call_id, CallState.ABANDONED, {"reason": reason})
 
     def abandon(self, session_ids: Sequence[str], reason: str) -> None:
         """Closes what is open of sessions that go: one that is made again under the same id is none of theirs."""

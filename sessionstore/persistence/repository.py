@@ -23,6 +23,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    literal_column,
     select,
     tuple_,
     update,
@@ -31,7 +32,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from sessionstore.models import GenerationSession, GenerationStatus
 from sessionstore.persistence.codec import EncodedRequest, EncodedScene, SessionCodec, corrupted
-from sessionstore.persistence.columns import as_list, each_of
+from sessionstore.persistence.columns import Instant, as_list, each_of
 from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.spared import IS_NOT_SPARED
 from sessionstore.persistence.tables import SceneRow, SessionRow, SetAsideRow
@@ -43,6 +44,7 @@ GET_SESSION = select(SESSIONS).where(sessions.session_id == bindparam("id"))
 GET_SCENES = select(scenes.payload).where(scenes.session_id == bindparam("id")).order_by(scenes.position)
 GET_STATE = select(
     sessions.status,
+    sessions.num_scenes,
     sessions.attempt,
     sessions.created_at,
     sessions.started_at,
@@ -67,6 +69,16 @@ LIST_INFOS = select(
 OLDEST_OF_STATUS = (
     select(sessions.created_at, sessions.session_id)
     .where(sessions.status == bindparam("status"))
+    .order_by(sessions.created_at, sessions.session_id)
+    .limit(bindparam("limit", type_=Integer()))
+)
+PENDING_AFTER = (
+    select(sessions.session_id, sessions.version, sessions.created_at)
+    .where(
+        sessions.status == literal_column(f"'{GenerationStatus.PENDING}'"),
+        tuple_(sessions.created_at, sessions.session_id)
+        > tuple_(bindparam("created", type_=Instant()), bindparam("id")),
+    )
     .order_by(sessions.created_at, sessions.session_id)
     .limit(bindparam("limit", type_=Integer()))
 )
@@ -134,6 +146,7 @@ class SessionState:
     """What a change of status is decided on."""
 
     status: GenerationStatus
+    num_scenes: int | None
     attempt: int
     created_at: datetime
     started_at: datetime | None
@@ -258,6 +271,10 @@ class SessionRepository:
         for session_id, payload in self._statements.core.execute(statement):
             payloads[session_id].append(payload)
         return [self._codec.decode_session(row, payloads[row.session_id]) for row in rows]
+
+    def pending_after(self, created_at: datetime, session_id: str, limit: int) -> list[Any]:
+        """Pending sessions beyond that key, oldest first: rows of session_id, version, created_at."""
+        return self._statements.rows(PENDING_AFTER, {"created": created_at, "id": session_id, "limit": limit})
 
     def scene_numbers(self, session_id: str) -> list[int]:
         """Of the saved scenes, in no order."""

@@ -138,8 +138,8 @@ def test_a_session_whose_workers_die_three_times_is_failed_and_stands_in_nobodys
         assert (session.status, session.attempt, session.scenes) == ("failed", 3, [])
         ((worker,),) = ask(database, "SELECT worker FROM runs WHERE session_id = ? AND attempt = 3", failed)
         assert session.error_message == (
-            f"interrupted 3 times in a row, max_attempts; last attempt 3 of worker {worker!r}: its process died; "
-            "retry_session() tries again"
+            "its workers died 3 times in a row, as often as max_attempts allows; the last was attempt 3 of worker "
+            f"{worker!r} (its process died); retry_session() tries again"
         )
         assert crew.deaths == 5
         assert manager.retry_session(failed)

@@ -198,7 +198,7 @@ def test_whatever_workers_clocks_and_outsiders_do_each_session_has_one_holder_an
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Leases are renewed when a rule says so, nobody waits for a renewal, and no slow disk passes for an outage.
-    monkeypatch.setattr("sessionstore.operations.leases.TICK_SECONDS", 3600.0)
+    monkeypatch.setattr("sessionstore.operations.heartbeats.TICK_SECONDS", 3600.0)
     monkeypatch.setattr("sessionstore.operations.interrupted.CONFIRM_SECONDS", 0.0)
     monkeypatch.setattr("sessionstore.operations.interrupted.OUTAGE_SECONDS", 3600.0)
     run_state_machine_as_test(

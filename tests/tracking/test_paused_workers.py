@@ -135,7 +135,7 @@ def test_a_session_that_kills_every_process_is_failed_in_the_end_and_a_retry_sta
         session = manager.get_session("s")
         assert session is not None
         assert session.status == "failed"
-        assert "interrupted 2 times in a row" in str(session.error_message)
-        assert "attempt 2 of worker 'w2': its process died" in str(session.error_message)
+        assert "its workers died 2 times in a row" in str(session.error_message)
+        assert "attempt 2 of worker 'w2' (its process died)" in str(session.error_message)
         assert manager.retry_session("s")
         assert claimed_by(manager, "w3").attempt == 3

@@ -132,6 +132,8 @@ class Engine(ABC):
             self._callbacks.dispatch((yield from self._hold(place)))
         finally:
             place.is_inside = was_inside
+        if not was_inside:
+            place.leave()
 
     def _unit(self, statements: Executor) -> UnitOfWork:
         now = self._clock()

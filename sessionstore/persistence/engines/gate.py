@@ -23,13 +23,23 @@ LEAVING_POLL_SECONDS = 0.005
 
 
 class Place:
-    """One thread in one store: whether it is inside a call, and the open unit of work that its calls join."""
+    """One thread in one store: whether it is inside a call, and the open unit of work that its calls join.
 
-    __slots__ = ("__weakref__", "is_inside", "unit")
+    A signal handler that must not cut a call short leaves what it would raise in `raised_at_the_end`.
+    """
+
+    __slots__ = ("__weakref__", "is_inside", "raised_at_the_end", "unit")
 
     def __init__(self) -> None:
         self.is_inside = False
         self.unit: UnitOfWork | None = None
+        self.raised_at_the_end: BaseException | None = None
+
+    def leave(self) -> None:
+        """To be called once the thread is not inside any more."""
+        error, self.raised_at_the_end = self.raised_at_the_end, None
+        if error is not None:
+            raise error
 
 
 class _PlaceOfThread(threading.local):
@@ -71,9 +81,12 @@ class Gate:
         place.is_inside = True
         try:
             self.require_open()
-            return call(place, argument)
+            result = call(place, argument)
         finally:
             place.is_inside = False
+        if place.raised_at_the_end is not None:
+            place.leave()
+        return result
 
     def require_open(self) -> None:
         """To be asked once the place is marked. Raises as `run` does."""

@@ -234,7 +234,7 @@ class HeldCallsContract(TrackingGroup):
         manager.remove_session(run.session_id)
 
         assert manager.list_held_calls() == []
-        assert in_the_books(execute) == ["failed"]
+        assert in_the_books(execute) == ["abandoned"]
 
     def test_a_retry_without_a_decision_does_not_send_the_request(self, manager: Manager) -> None:
         run, studio = begin(manager), Studio()

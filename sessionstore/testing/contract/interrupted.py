@@ -215,8 +215,8 @@ class InterruptedContract(TrackingGroup):
         session = saved(alone, session_id)
         assert (session.status, session.finished_at) == (GenerationStatus.FAILED, clock.now)
         message = session.error_message or ""
-        assert "interrupted 3 times in a row" in message
-        assert "attempt 3 of worker 'gpu-7': its lease ran out" in message
+        assert "its workers died 3 times in a row" in message
+        assert "attempt 3 of worker 'gpu-7' (its lease ran out unrenewed)" in message
         assert alone.claim_next_session("gpu-1") is None
         assert [call.event_type for call in heard] == ["recovered", "recovered", "failed", "recovered"]
         assert execute(select(EventRow.event_type).order_by(EventRow.event_id))[-1] == ("recovered",)

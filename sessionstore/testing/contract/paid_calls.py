@@ -167,7 +167,7 @@ class PaidCallsContract(TrackingGroup):
             buy(run, studio)
 
         assert "'job-1'" in caught.value.__notes__[0]
-        assert in_the_books(execute, ProviderCallRow.reason) == [("failed", "its session was removed")]
+        assert in_the_books(execute, ProviderCallRow.reason) == [("abandoned", "its session was removed")]
 
     # The ledger and its sessions
 
@@ -202,7 +202,7 @@ class PaidCallsContract(TrackingGroup):
 
         assert alone.get_session(run.session_id) is None
         rows = in_the_books(execute, ProviderCallRow.scene_number, ProviderCallRow.reason, ProviderCallRow.job_id)
-        assert sorted(rows) == [("failed", 2, f"its session was {reason}", "job-2"), ("stored", 1, None, "job-1")]
+        assert sorted(rows) == [("abandoned", 2, f"its session was {reason}", "job-2"), ("stored", 1, None, "job-1")]
 
     def test_a_session_made_again_under_the_same_id_finds_no_calls_of_the_old_one(self, manager: Manager) -> None:
         run, studio = begin(manager), Studio()

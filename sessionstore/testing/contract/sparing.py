@@ -116,7 +116,7 @@ class SparingContract(TrackingGroup):
         assert remove(alone, session_id)
 
         assert ids_in(alone) == set()
-        assert set(in_the_books(execute)) <= {"failed"}
+        assert set(in_the_books(execute)) <= {"abandoned"}
         del keeper
 
     def test_the_run_of_a_session_that_was_removed_notices(self, alone: Manager) -> None:

@@ -225,35 +225,42 @@ class TrackingContract(TrackingGroup):
         assert caught.value.session_id == session_id
         assert everything(execute) == before
 
-    def test_a_corrupted_session_at_the_head_of_the_queue_is_failed_and_blocks_nobody(
-        self, manager: Manager, clock: ManualClock, execute: Execute
+    def test_a_session_that_cannot_be_read_is_passed_over_and_left_to_who_can(
+        self, manager: Manager, clock: ManualClock, execute: Execute, caplog: pytest.LogCaptureFixture
     ) -> None:
         broken = manager.create_session(a_request())
         clock.advance(**A_MOMENT)
-        sound = manager.create_session(a_request())
+        sound, later = manager.create_session(a_request()), manager.create_session(a_request())
         execute(update(SessionRow).where(SessionRow.session_id == broken).values(request_data="{}"))
 
-        assert claim(manager).session_id == sound
+        assert {claim(manager).session_id, claim(manager).session_id} == {sound, later}
 
-        rows = execute(
-            select(SessionRow.status, SessionRow.attempt, SessionRow.error_message).where(
-                SessionRow.session_id == broken
-            )
-        )
-        assert [(row.status, row.attempt) for row in rows] == [("failed", 0)]
-        assert "recover_corrupted_session()" in rows[0].error_message
-        assert execute(select(RunRow.session_id)) == [(sound,)]
+        assert manager.claim_next_session("gpu-1") is None
+        state = select(SessionRow.status, SessionRow.attempt).where(SessionRow.session_id == broken)
+        assert execute(state) == [("pending", 0)]
+        assert caplog.text.count("passes over a session") == 1
+
+    def test_a_session_that_was_mended_is_not_passed_over_any_more(self, manager: Manager, execute: Execute) -> None:
+        broken = manager.create_session(a_request())
+        sound = execute(select(SessionRow.request_data))[0][0]
+        execute(update(SessionRow).values(request_data="{}"))
+        assert manager.claim_next_session("gpu-1") is None
+
+        execute(update(SessionRow).values(request_data=sound, version=SessionRow.version + 1))
+
+        assert claim(manager).session_id == broken
 
     def test_a_store_of_nothing_but_corrupted_sessions_has_nothing_to_claim(
         self, manager: Manager, execute: Execute
     ) -> None:
-        for _ in range(3):
+        manager.reconfigure(max_sessions=150)
+        for _ in range(150):
             manager.create_session(a_request())
         execute(update(SessionRow).values(request_data="{}"))
 
         assert manager.claim_next_session("gpu-1") is None
 
-        assert execute(select(SessionRow.status)) == [("failed",)] * 3
+        assert {status for (status,) in execute(select(SessionRow.status))} == {"pending"}
 
     def test_tracking_a_corrupted_session_says_so_and_changes_nothing(self, manager: Manager, execute: Execute) -> None:
         session_id = manager.create_session(a_request())

@@ -1,25 +1,29 @@
-"""Leases: the proof that each write of a run carries, and the one thread that renews them."""
+"""Heartbeats: the one thread that keeps the leases of a store's runs alive."""
 
 import logging
 import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from functools import partial
+from typing import Protocol
 from weakref import WeakSet
 
 from sessionstore.clock import Clock
-from sessionstore.errors import LeaseLostError, SessionCancelledError
+from sessionstore.errors import (
+    DatabaseUnavailableError,
+    LeaseLostError,
+    SessionCancelledError,
+    SessionLockError,
+    SessionManagerError,
+)
 from sessionstore.maintenance import Job, MaintenanceLoop
-from sessionstore.models import GenerationStatus, RunOutcome
-from sessionstore.operations.changes import Changes, apply_changes
+from sessionstore.operations.fencing import give_back, lost
 from sessionstore.persistence.engines.base import Engine
 from sessionstore.persistence.runs import Lease
 from sessionstore.persistence.unit import UnitOfWork
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 # Two renewals may fail, or come late, before the lease runs out.
 RENEWALS_A_LEASE = 3
@@ -27,58 +31,7 @@ RENEWALS_A_LEASE = 3
 # only a jump of the clock, or a pause of the machine, has made look expired.
 TICK_SECONDS = 0.25
 
-
-def write_fenced(engine: Engine, lease: Lease, work: Callable[[UnitOfWork], T]) -> T:
-    """Runs `work` in a transaction that ends here when the lease is held no more.
-
-    Raises:
-        LeaseLostError: saying who has the session now, or what became of it.
-    """
-
-    def fenced(unit: UnitOfWork) -> T:
-        require_held(unit, lease)
-        return work(unit)
-
-    return engine.write(fenced)
-
-
-def require_held(unit: UnitOfWork, lease: Lease) -> None:
-    """To be asked in the transaction that writes: nobody can take the session over before it ends."""
-    if not unit.runs.is_held(lease):
-        raise lost(unit, lease)
-
-
-def lost(unit: UnitOfWork, lease: Lease) -> LeaseLostError:
-    """What to tell a run that holds its session no more."""
-    session_id, own, latest = lease.session_id, unit.runs.find(lease), unit.runs.latest(lease.session_id)
-    is_taken_over = latest is not None and latest.lease.run_id != lease.run_id
-    facts = {"session_id": session_id, "holder": latest.lease.worker if latest is not None and is_taken_over else None}
-    if own is not None and own.outcome is RunOutcome.CANCELLED:
-        return SessionCancelledError(
-            f"session {session_id!r} was cancelled; stop this run, its writes are refused", **facts
-        )
-    if unit.sessions.state(session_id) is None:
-        what = "is gone"
-    elif latest is not None and is_taken_over:
-        since = "" if latest.outcome is None else f", {latest.outcome} since"
-        what = (
-            f"is now attempt {latest.lease.attempt} of worker {latest.lease.worker!r}{since} "
-            f"(yours was attempt {lease.attempt})"
-        )
-    elif own is None:
-        what = f"knows nothing of attempt {lease.attempt}: it was made again since, or the claim was rolled back"
-    elif own.outcome is RunOutcome.CRASHED:
-        what = f"was taken back from attempt {lease.attempt}, whose lease ran out unrenewed"
-    else:
-        what = f"is no more yours: attempt {lease.attempt} has ended, {own.outcome}"
-    return LeaseLostError(f"session {session_id!r} {what}; stop this run, its writes are refused", **facts)
-
-
-def give_back(unit: UnitOfWork, lease: Lease) -> None:
-    """Makes the session pending again, when the lease is still held."""
-    current = unit.sessions.state(lease.session_id)
-    if current is not None and unit.runs.is_held(lease):
-        apply_changes(unit, lease.session_id, current, Changes(status=GenerationStatus.PENDING))
+PostponedWrite = Callable[[UnitOfWork], object]
 
 
 class Renewable(Protocol):
@@ -103,7 +56,7 @@ class Heartbeats:
         self._clock = clock
         self._lock = threading.Lock()
         self._runs: WeakSet[Renewable] = WeakSet()
-        self._to_release: dict[Lease, None] = {}
+        self._postponed: list[PostponedWrite] = []
         self._due_at = 0.0
         # By the store's clock: when the next renewal was planned, and for when.
         self._planned: tuple[datetime, datetime] | None = None
@@ -126,14 +79,24 @@ class Heartbeats:
             self._runs.discard(run)
 
     def release_later(self, lease: Lease) -> None:
-        """Gives a session back as soon as the database, which was away when its run ended, lets itself be written."""
-        with self._lock:
-            self._to_release[lease] = None
+        """Gives a session back as soon as the database, which was away when its run ended, can be written."""
+        self.write_later(partial(give_back, lease=lease))
 
-    def leases(self) -> list[Lease]:
-        """All that are to be given back when the store is closed."""
+    def write_later(self, work: PostponedWrite) -> None:
+        """Runs `work` as soon as the database can be written, in the order of the calls; at the latest when closing."""
         with self._lock:
-            return [*self._to_release, *(run.lease for run in self._runs)]
+            self._postponed.append(work)
+
+    def finish(self) -> None:
+        """For the closing store: makes the writes that were postponed, and gives back what is held. Logs what fails."""
+        with self._lock:
+            works, self._postponed = self._postponed, []
+            works += [partial(give_back, lease=run.lease) for run in self._runs]
+        for work in works:
+            try:
+                self._engine.write(work)
+            except SessionManagerError:
+                logger.warning("a session that was worked on could not be given back", exc_info=True)
 
     def stop(self, timeout: float) -> bool:
         """Ends the thread; False when that took over `timeout` seconds."""
@@ -142,26 +105,32 @@ class Heartbeats:
         return loop is None or loop.stop(timeout)
 
     def renew_due(self) -> None:
-        """One tick: gives back what could not be before, and renews every lease when one is due."""
-        self._release()
+        """One tick: makes the writes that were postponed, and renews every lease when one is due."""
+        self._write_postponed()
         with self._lock:
             runs = list(self._runs)
         if not runs or not self._is_due():
             return
         for run, error in self._engine.write(lambda unit: _renew(unit, runs)):
-            if not run.has_ended:
-                logger.warning("worker %s: %s", run.lease.worker, error, extra={"session_id": run.lease.session_id})
+            level = logging.INFO if run.has_ended or isinstance(error, SessionCancelledError) else logging.WARNING
+            logger.log(level, "worker %s: %s", run.lease.worker, error, extra={"session_id": run.lease.session_id})
             self.drop(run)
         with self._lock:
-            self._plan(min(run.lease.lease_ms for run in runs))
+            # Of those there are now: one with a shorter lease may have come meanwhile.
+            if self._runs:
+                self._plan(min(run.lease.lease_ms for run in self._runs))
 
-    def _release(self) -> None:
-        with self._lock:
-            leases = list(self._to_release)
-        for lease in leases:
-            self._engine.write(lambda unit, lease=lease: give_back(unit, lease))  # type: ignore[misc]
+    def _write_postponed(self) -> None:
+        while self._postponed:
+            work = self._postponed[0]
+            try:
+                self._engine.write(work)
+            except (SessionLockError, DatabaseUnavailableError):
+                raise
+            except SessionManagerError as error:
+                logger.warning("a write that was postponed came too late: %s", error)
             with self._lock:
-                del self._to_release[lease]
+                self._postponed.remove(work)
 
     def _plan(self, lease_ms: int, *, only_earlier: bool = False) -> None:
         seconds, now = lease_ms / 1000 / RENEWALS_A_LEASE, self._clock()
