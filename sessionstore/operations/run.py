@@ -226,7 +226,9 @@ class GenerationRun(Generic[RequestT, SceneT]):
         # What cannot be completed now is given back: the next run finds nothing to make, and completes it.
         try:
             self.complete()
-        except (SessionLockError, DatabaseUnavailableError):
+        except LeaseLostError:
+            raise
+        except SessionManagerError:
             self._store.heartbeats.release_later(self.lease)
             raise
 
