@@ -1,5 +1,6 @@
 """The end of a run, by its own methods or with its manager, and what is left to do until then."""
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -9,10 +10,12 @@ from sqlalchemy import select
 from sessionstore.errors import (
     LeaseLostError,
     ManagerClosedError,
+    SessionManagerError,
 )
 from sessionstore.models import GenerationStatus
 from sessionstore.persistence.tables import RunRow
 from sessionstore.testing.contract.group import (
+    PATIENCE_SECONDS,
     Execute,
     Manager,
     OpenManager,
@@ -21,6 +24,16 @@ from sessionstore.testing.contract.group import (
     saved,
 )
 from sessionstore.testing.contract.tracking import Run, TrackingGroup, begin, claim, everything
+
+ENDS = pytest.mark.parametrize(
+    ("end", "status", "message"),
+    [
+        (lambda run: run.complete(), "completed", None),
+        (lambda run: run.fail("no paint"), "failed", "no paint"),
+        (lambda run: run.release(), "pending", None),
+    ],
+    ids=["complete", "fail", "release"],
+)
 
 
 class SongRequest(BaseModel):
@@ -32,15 +45,7 @@ class SongRequest(BaseModel):
 class EndsContract(TrackingGroup):
     """`complete`, `fail`, `release`, `request_stop`, `pending_scene_numbers`, and `shutdown` meanwhile."""
 
-    @pytest.mark.parametrize(
-        ("end", "status", "message"),
-        [
-            (lambda run: run.complete(), "completed", None),
-            (lambda run: run.fail("no paint"), "failed", "no paint"),
-            (lambda run: run.release(), "pending", None),
-        ],
-        ids=["complete", "fail", "release"],
-    )
+    @ENDS
     def test_an_end_may_be_repeated_and_does_nothing_the_second_time(
         self, manager: Manager, execute: Execute, end: Callable[[Run], None], status: str, message: str | None
     ) -> None:
@@ -90,6 +95,57 @@ class EndsContract(TrackingGroup):
 
         session = saved(manager, run.session_id)
         assert (session.status, session.scenes) == (GenerationStatus.PENDING, [a_scene(1)])
+
+    # Not inside a transaction, which might be undone
+
+    @ENDS
+    @pytest.mark.parametrize("opened_by", ["manager", "run"])
+    def test_a_run_cannot_end_inside_a_transaction_and_goes_on_as_it_was(
+        self,
+        manager: Manager,
+        execute: Execute,
+        opened_by: str,
+        end: Callable[[Run], None],
+        status: str,
+        message: str | None,
+    ) -> None:
+        run = begin(manager)
+        before = everything(execute)
+
+        with (
+            run.transaction() if opened_by == "run" else manager.transaction(),
+            pytest.raises(SessionManagerError, match="cannot end inside a transaction"),
+        ):
+            end(run)
+
+        assert everything(execute) == before
+        assert not run.has_ended
+        run.add_scene(a_scene(1))
+        end(run)
+        session = saved(manager, run.session_id)
+        assert (session.status, session.error_message) == (status, message)
+
+    @pytest.mark.parametrize("error", [None, LookupError("no paint"), KeyboardInterrupt()], ids=repr)
+    def test_a_block_that_ends_inside_a_transaction_gives_its_session_back_after_it(
+        self, manager: Manager, execute: Execute, error: BaseException | None
+    ) -> None:
+        run, changed = begin(manager), threading.Event()
+        manager.register_session_callback("status_changed", lambda *_: changed.set())
+
+        def work() -> None:
+            with manager.transaction(), run:
+                run.add_scene(a_scene(1))
+                if error is not None:
+                    raise error
+
+        with pytest.raises(SessionManagerError if error is None else type(error)) as caught:
+            work()
+
+        assert error in (None, caught.value)
+        assert changed.wait(PATIENCE_SECONDS)
+        session = saved(manager, run.session_id)
+        assert (session.status, session.error_message, session.scenes) == (GenerationStatus.PENDING, None, [])
+        assert execute(select(RunRow.outcome)) == [("released",)]
 
     # What is left to do
 

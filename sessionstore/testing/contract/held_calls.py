@@ -154,6 +154,27 @@ class HeldCallsContract(TrackingGroup):
         assert states.pop(call.call_id) == "not_sent"
         assert list(states.values()) == ["fetched"]
 
+    def test_with_leave_a_held_call_is_sent_again_under_its_key_where_the_provider_takes_one(
+        self, manager: Manager, execute: Execute
+    ) -> None:
+        run, studio = begin(manager), Studio()
+        studio.on_submit = lambda: None
+
+        def no_job_id(request: Any, key: str) -> Any:
+            studio.keys.append(key)
+
+        with pytest.raises(CallHeldError), run:
+            buy(run, studio, submit=no_job_id, is_repeatable=True)
+        (call,) = manager.list_held_calls()
+
+        assert manager.allow_retry(call.call_id) is True
+
+        assert saved(manager, run.session_id).status is GenerationStatus.PENDING
+        assert manager.list_held_calls() == []
+        assert buy(claim(manager), studio, is_repeatable=True) == RESULT
+        assert studio.keys == [call.call_id, call.call_id]
+        assert in_the_books(execute, ProviderCallRow.call_id) == [("fetched", call.call_id)]
+
     @decisions
     def test_a_decision_takes_the_call_from_the_list(self, manager: Manager, decide: Decide) -> None:
         hold(begin(manager), Studio(), 1)

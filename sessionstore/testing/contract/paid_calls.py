@@ -2,8 +2,10 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from sqlalchemy import select
@@ -13,6 +15,7 @@ from sessionstore.errors import (
     LeaseLostError,
     ManagerClosedError,
     SessionCancelledError,
+    SessionLockError,
     SessionManagerError,
 )
 from sessionstore.models import GenerationStatus
@@ -25,6 +28,7 @@ from sessionstore.testing.contract.group import (
     OpenManager,
     a_request,
     a_scene,
+    lock_held_elsewhere,
     saved,
 )
 from sessionstore.testing.contract.studio import RESULT, Studio, buy, in_the_books
@@ -98,6 +102,50 @@ class PaidCallsContract(TrackingGroup):
         assert in_the_books(execute, ProviderCallRow.job_id) == [("submitted", "job-1")]
         assert buy(claim(open_manager()), studio) == RESULT
         assert len(studio.sent) == 1
+
+    def test_a_stop_that_is_asked_for_when_a_call_is_intended_has_it_not_sent(
+        self, manager: Manager, execute: Execute
+    ) -> None:
+        run, studio = begin(manager), Studio()
+
+        def price(request: object, result: object) -> None:
+            if not studio.sent:
+                run.request_stop()
+
+        with pytest.raises(SystemExit), run:
+            buy(run, studio, cost=price)
+
+        assert studio.sent == []
+        assert in_the_books(execute, ProviderCallRow.reason) == [
+            ("not_sent", "its worker was asked to stop before it was sent")
+        ]
+        assert buy(claim(manager), studio) == RESULT
+        assert len(studio.sent) == 1
+
+    # A job's id that could not be recorded
+
+    def test_a_job_id_that_could_not_be_recorded_is_as_soon_as_the_database_can_be_written(
+        self, open_manager: OpenManager, execute: Execute
+    ) -> None:
+        manager, other = open_manager(lock_timeout=0.2, recovery_interval=None), open_manager(recovery_interval=None)
+        run, studio, elsewhere = begin(manager), Studio(), other.create_session(a_request())
+        other.cancel_session(elsewhere)
+
+        with ExitStack() as outage:
+            studio.on_submit = lambda: outage.enter_context(lock_held_elsewhere(other, elsewhere))
+            with pytest.raises(SessionLockError) as caught, run:
+                buy(run, studio)
+            assert in_the_books(execute) == ["intended"]
+        assert "'job-1'" in caught.value.__notes__[0]
+
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while saved(other, run.session_id).status is not GenerationStatus.PENDING:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert in_the_books(execute, ProviderCallRow.job_id) == [("submitted", "job-1")]
+        studio.on_submit = lambda: None
+        assert buy(claim(other), studio) == RESULT
+        assert (len(studio.sent), studio.asked) == (1, ["job-1"])
 
     # Too late
 

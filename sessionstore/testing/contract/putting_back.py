@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from sessionstore.errors import CallHeldError
 from sessionstore.models import GenerationStatus
-from sessionstore.persistence.tables import RunRow, SessionRow, SetAsideRow
+from sessionstore.persistence.tables import ProviderCallRow, RunRow, SessionRow, SetAsideRow
 from sessionstore.testing import ManualClock
 from sessionstore.testing.contract.group import (
     Execute,
@@ -18,9 +19,24 @@ from sessionstore.testing.contract.group import (
     saved,
     scene_numbers,
 )
-from sessionstore.testing.contract.tracking import A_MOMENT, TrackingGroup, begin, claim, everything
+from sessionstore.testing.contract.studio import RESULT, Studio, buy, in_the_books, raising
+from sessionstore.testing.contract.tracking import A_MOMENT, Run, TrackingGroup, begin, claim, everything
 
 UNFINISHED = ["pending", "processing", "downloading"]
+
+
+def leave_open(run: Run, studio: Studio, state: str, scene_number: int) -> None:
+    """A paid call for the scene that comes as far as `state`, and no further."""
+    if state == "submitted":
+        studio.on_fetch = raising(ConnectionError("no answer"))
+    elif state != "fetched":
+        studio.on_submit = raising(TimeoutError("no answer"))
+    if state == "fetched":
+        buy(run, studio, scene_number)
+    else:
+        with pytest.raises((OSError, CallHeldError)):
+            buy(run, studio, scene_number, is_repeatable=state == "intended")
+    studio.on_submit = studio.on_fetch = lambda: None
 
 
 class PuttingBackContract(TrackingGroup):
@@ -140,6 +156,77 @@ class PuttingBackContract(TrackingGroup):
 
         assert saved(manager, session_id).status is GenerationStatus.PENDING
         assert execute(select(SetAsideRow.part)) == []
+
+    @pytest.mark.parametrize("state", ["intended", "submitted", "fetched", "held"])
+    def test_what_was_bought_for_a_scene_that_is_to_be_made_again_is_abandoned_and_it_is_bought_again(
+        self, manager: Manager, execute: Execute, state: str
+    ) -> None:
+        run, studio = begin(manager), Studio()
+        for number in (1, 2):
+            leave_open(run, studio, state, number)
+        run.fail("not the right fox")
+        assert in_the_books(execute) == [state, state]
+
+        assert manager.retry_session(run.session_id, [1])
+
+        numbered = (ProviderCallRow.scene_number, ProviderCallRow.reason)
+        assert sorted(in_the_books(execute, *numbered))[0] == (
+            "abandoned",
+            1,
+            "made again at the request of retry_session",
+        )
+        assert [call.scene_number for call in claim(manager).open_calls()] == [2]
+        manager.update_session_status(run.session_id, "pending")
+        assert buy(claim(manager), studio, is_repeatable=state == "intended") == RESULT
+        assert len(studio.sent) == 3
+        assert len(set(studio.keys)) == len(studio.keys)
+        assert sorted(in_the_books(execute)) == sorted(["abandoned", state, "fetched"])
+
+    def test_a_held_call_of_a_scene_that_is_to_be_made_again_waits_for_nobody_any_more(self, manager: Manager) -> None:
+        run, studio = begin(manager), Studio()
+        leave_open(run, studio, "held", 1)
+        run.fail("not the right fox")
+
+        assert manager.retry_session(run.session_id, [1])
+
+        assert manager.list_held_calls() == []
+
+    def test_a_retry_without_scenes_goes_on_with_what_was_bought(self, manager: Manager) -> None:
+        run, studio = begin(manager), Studio()
+        buy(run, studio)
+        run.fail("no paint")
+
+        assert manager.retry_session(run.session_id)
+
+        assert buy(claim(manager), studio) == RESULT
+        assert len(studio.sent) == 1
+
+    @pytest.mark.parametrize("scenes", [[0], [4], [1, 4], [1, 2**31 - 1]])
+    @pytest.mark.parametrize("status", ["completed", "failed"])
+    def test_a_scene_that_neither_is_there_nor_was_asked_for_cannot_be_made_again(
+        self, manager: Manager, execute: Execute, status: str, scenes: list[int]
+    ) -> None:
+        run = begin(manager, num_scenes=3)
+        buy(run, Studio())
+        buy(run, Studio(), 2)
+        run.add_scene(a_scene(1))
+        manager.update_session_status(run.session_id, status)
+        before = everything(execute)
+
+        with pytest.raises(ValueError, match=f"has no scene {scenes[-1]}, and asks for 1 to 3"):
+            manager.retry_session(run.session_id, scenes)
+
+        assert everything(execute) == before
+
+    @pytest.mark.parametrize("number", [0, 9])
+    def test_a_saved_scene_of_any_number_can_be_made_again(self, manager: Manager, number: int) -> None:
+        session_id = manager.create_session(a_request(num_scenes=3))
+        manager.add_scene_to_session(session_id, a_scene(number))
+        manager.update_session_status(session_id, "completed")
+
+        assert manager.retry_session(session_id, [number])
+
+        assert scene_numbers(manager, session_id) == []
 
     def test_a_retry_that_is_undone_gives_the_scenes_back(self, manager: Manager, execute: Execute) -> None:
         session_id = create_in_status(manager, "completed")

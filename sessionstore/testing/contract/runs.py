@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from sessionstore.errors import (
+    CallHeldError,
     DatabaseUnavailableError,
     SessionCancelledError,
     SessionLockError,
@@ -25,6 +26,7 @@ from sessionstore.testing.contract.group import (
     lock_held_elsewhere,
     saved,
 )
+from sessionstore.testing.contract.studio import Studio, buy, raising
 from sessionstore.testing.contract.tracking import A_MOMENT, Run, TrackingGroup, begin, claim, everything
 
 MESSAGES = [
@@ -49,6 +51,16 @@ def raise_in(run: Run, error: BaseException) -> None:
     """Leaves the block of `run` by `error`."""
     with run:
         raise error
+
+
+def held_and_decided(manager: Manager, run: Run) -> CallHeldError:
+    """What a call raises that is held, and of which a person has found out meanwhile that it was made."""
+    studio = Studio()
+    studio.on_submit = raising(TimeoutError("no answer"))
+    with pytest.raises(CallHeldError) as caught:
+        buy(run, studio)
+    assert manager.attach_job(caught.value.call_id, "job-1")
+    return caught.value
 
 
 class RunsContract(TrackingGroup):
@@ -116,6 +128,51 @@ class RunsContract(TrackingGroup):
         assert session.scenes == [a_scene(1)]
         assert execute(select(RunRow.outcome)) == [("released",)]
         assert claim(manager).attempt == 2
+
+    def test_a_session_whose_held_call_was_decided_before_it_had_failed_is_given_back(self, manager: Manager) -> None:
+        run = begin(manager)
+        error = held_and_decided(manager, run)
+
+        with pytest.raises(CallHeldError) as caught:
+            raise_in(run, error)
+
+        assert caught.value is error
+        assert saved(manager, run.session_id).status is GenerationStatus.PENDING
+
+    def test_so_is_one_whose_generator_raised_an_error_of_its_own_from_that_of_the_call(self, manager: Manager) -> None:
+        run = begin(manager)
+        middle, error = RuntimeError("no picture"), ValueError("no scene")
+        middle.__cause__, error.__cause__ = held_and_decided(manager, run), middle
+
+        with pytest.raises(ValueError, match="no scene"):
+            raise_in(run, error)
+
+        session = saved(manager, run.session_id)
+        assert (session.status, session.error_message) == (GenerationStatus.PENDING, None)
+
+    def test_an_error_that_only_happened_while_a_held_call_was_handled_fails_the_session(
+        self, manager: Manager
+    ) -> None:
+        run = begin(manager)
+        error = LookupError("no paint")
+        error.__context__ = held_and_decided(manager, run)
+
+        with pytest.raises(LookupError):
+            raise_in(run, error)
+
+        session = saved(manager, run.session_id)
+        assert (session.status, session.error_message) == (GenerationStatus.FAILED, "no paint")
+
+    def test_causes_that_go_round_in_a_circle_fail_the_session(self, manager: Manager) -> None:
+        run = begin(manager)
+        one, other = LookupError("no paint"), ValueError("no brush")
+        one.__cause__, other.__cause__ = other, one
+
+        with pytest.raises(LookupError):
+            raise_in(run, one)
+
+        session = saved(manager, run.session_id)
+        assert (session.status, session.error_message) == (GenerationStatus.FAILED, "no paint")
 
     @pytest.mark.parametrize("error", [DatabaseUnavailableError("away"), SessionLockError("busy")], ids=repr)
     def test_a_failure_of_the_store_is_no_failure_of_the_session(self, manager: Manager, error: Exception) -> None:

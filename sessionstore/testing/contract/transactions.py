@@ -2,7 +2,7 @@
 
 import pytest
 
-from sessionstore.errors import SessionCapacityError
+from sessionstore.errors import SessionCapacityError, SessionManagerError
 from sessionstore.models import GenerationStatus
 from sessionstore.testing.contract.group import (
     ContractGroup,
@@ -214,3 +214,16 @@ class TransactionsContract(ContractGroup):
         session_id = manager.create_session(a_request())
 
         assert elsewhere(lambda: saved(manager, session_id).session_id) == session_id
+
+    def test_nobody_looks_for_interrupted_sessions_inside_a_transaction_which_keeps_owners_from_renewing(
+        self, manager: Manager
+    ) -> None:
+        session_id = manager.create_session(a_request())
+
+        with manager.transaction():
+            manager.add_scene_to_session(session_id, a_scene(1))
+            with pytest.raises(SessionManagerError, match="inside a transaction"):
+                manager.recover_interrupted_sessions()
+
+        assert scene_numbers(manager, session_id) == [1]
+        assert manager.recover_interrupted_sessions() == 0
