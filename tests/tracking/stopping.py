@@ -46,6 +46,19 @@ def work_until_stopped(database: Path, *, doing: str, worker: str = "w") -> None
     manager.shutdown()
 
 
+def survive_ctrl_c(database: Path) -> None:
+    """Claims a session, survives a Ctrl-C in its block, and claims it again to buy something."""
+    with manager_on(database) as manager:
+        try:
+            with manager.track("s", "first") as run:
+                _think(run)
+        except KeyboardInterrupt:
+            say("survived")
+        with manager.track("s", "second") as run:
+            run.call(slow_provider(say), 1, "a picture")
+    say("completed")
+
+
 def _submit_for_ever(run: GenerationRun[Any, Any]) -> None:
     def submit(request: Any) -> str:
         say("submitting")

@@ -22,7 +22,7 @@ from sessionstore import GenerationRun, SessionManager
 from sessionstore.clock import utc_now
 from tests.concurrency import manager_on, scene, wait_until
 from tests.tracking.foreign import is_locked
-from tests.tracking.stopping import work_until_stopped
+from tests.tracking.stopping import survive_ctrl_c, work_until_stopped
 from tests.workers import PATIENCE_SECONDS, ROOT, Worker, say, wait_for_go
 
 
@@ -170,5 +170,10 @@ if __name__ == "__main__":
     # Who is started in the background of a shell inherits that Ctrl-C is ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     _, command, path, given = sys.argv
-    commands: dict[str, Callable[..., None]] = {"obey": obey, "compete": compete, "stop": work_until_stopped}
+    commands: dict[str, Callable[..., None]] = {
+        "obey": obey,
+        "compete": compete,
+        "stop": work_until_stopped,
+        "survive": survive_ctrl_c,
+    }
     commands[command](Path(path), **json.loads(given))
