@@ -1,25 +1,23 @@
-"""The pool of workers, alone and as `sessionstore worker`: it generates, survives generators, and stops in order."""
+"""`sessionstore worker`, and the commands about what workers do: in processes of their own."""
 
 import json
-import logging
 import signal
-import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from sessionstore import GenerationRequest, GenerationRun, SessionManager
-from sessionstore.worker import WorkerPool
-from tests.concurrency import PATIENCE_SECONDS, Caller, ask, manager_on, scene, wait_until
+from sessionstore import GenerationRequest
+from tests.concurrency import ask, manager_on, wait_until
+from tests.dumps import query
+from tests.test_cli import on_a_terminal
 
 GENERATORS = """
-import sys, time
-from sessionstore import Provider
+import pathlib, sys, time
+from sessionstore import CallHeldError, Provider
 
 def scene(number):
     return {"scene_number": number, "title": "t", "description": "d", "image_prompt": "p"}
@@ -49,10 +47,47 @@ def fails(run):
 def exits(run):
     sys.exit(3)
 
+def first_waits(run):
+    while run.session_id != "s0" or not pathlib.Path("go").exists():
+        run.raise_if_cancelled()
+        time.sleep(0.01)
+    yield from yields(run)
+
+provider = Provider(name="shop", submit=lambda request: no_such_name, fetch=lambda job_id: None)
+
 def buys(run):
-    provider = Provider(name="shop", submit=lambda request: no_such_name, fetch=lambda job_id: None)
     run.call(provider, 1, {"prompt": "a fox"})
+
+def buys_two(run):
+    try:
+        run.call(provider, 1, {"prompt": "a fox"})
+    except CallHeldError:
+        run.call(provider, 2, {"prompt": "a lamp"})
+
+def sings(run):
+    for number in range(1, run.session.request_data.verses + 1):
+        yield {"scene_number": number, "words": f"la {number}"}
 """
+
+MODELS = """
+from pydantic import BaseModel
+
+class Song(BaseModel):
+    verses: int
+
+class Verse(BaseModel):
+    scene_number: int
+    words: str
+"""
+
+
+class Song(BaseModel):
+    verses: int
+
+
+class Verse(BaseModel):
+    scene_number: int
+    words: str
 
 
 @pytest.fixture
@@ -61,6 +96,7 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "my work"
     folder.mkdir()
     (folder / "generators.py").write_text(GENERATORS, encoding="utf-8")
+    (folder / "models.py").write_text(MODELS, encoding="utf-8")
     with manager_on(folder / "sessionstore.db") as manager:
         for number in range(3):
             request = GenerationRequest(story_text="A fox. A lamp.", num_scenes=2)
@@ -140,6 +176,82 @@ def test_a_generator_that_does_not_stop_is_left_behind_and_its_session_given_bac
     assert statuses(folder) == ["pending"] * 3
 
 
+def test_a_worker_that_nobody_hears_any_more_gives_back_what_it_has_and_fails(folder: Path) -> None:
+    """As in `sessionstore worker ... | head -2`."""
+    with start(folder, "worker", "--generator", "generators:first_waits", "--threads", "2", "--name", "gpu") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert ["attempt 1" in process.stdout.readline() for _ in range(2)] == [True, True]
+        process.stdout.close()
+        (folder / "go").touch()
+        try:
+            code = process.wait(timeout=30)
+        finally:
+            process.kill()
+        errors = process.stderr.read()
+
+    assert code == 1
+    assert "Traceback" not in errors
+    assert "Exception" not in errors
+    assert statuses(folder) == ["completed", "pending", "pending"]
+    assert ask(folder / "sessionstore.db", "SELECT outcome FROM runs ORDER BY session_id") == [
+        ("completed",),
+        ("released",),
+    ]
+
+
+def songs_in(folder: Path) -> Any:
+    """The store as a backend with models of its own sees it."""
+    return manager_on(folder / "sessionstore.db", request_model=Song, scene_model=Verse)
+
+
+def with_songs(folder: Path) -> None:
+    """Two songs beside the stories: the oldest session there is, and the youngest."""
+    with songs_in(folder) as manager:
+        for name in ("song 1", "song 2"):
+            manager.create_session(Song(verses=3), session_id=name)
+    query(
+        folder / "sessionstore.db",
+        "UPDATE sessions SET created_at = '2020-01-01 00:00:00.000' WHERE session_id = 'song 1'",
+    )
+
+
+def test_a_worker_leaves_sessions_of_other_models_pending_and_does_the_others(folder: Path) -> None:
+    with_songs(folder)
+
+    code, out, errors = work(folder, "yields")
+
+    assert code == 0
+    assert statuses(folder) == ["completed"] * 3 + ["pending"] * 2
+    assert "song" not in out
+    assert errors.count("passes over a session") == 2
+    assert "Traceback" not in errors
+    assert ask(folder / "sessionstore.db", "SELECT DISTINCT attempt FROM sessions WHERE status = 'pending'") == [(0,)]
+
+
+def test_a_worker_that_is_told_the_models_of_a_backend_completes_its_sessions(folder: Path) -> None:
+    with_songs(folder)
+
+    code, _, errors = work(folder, "sings", "--request-model", "models:Song", "--scene-model", "models:Verse")
+
+    assert code == 0
+    assert statuses(folder) == ["pending"] * 3 + ["completed"] * 2
+    assert errors.count("passes over a session") == 3
+    with songs_in(folder) as manager:
+        scenes = manager.get_session("song 1").scenes
+    assert scenes == [Verse(scene_number=number, words=f"la {number}") for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("option", ["--request-model", "--scene-model"])
+def test_a_model_that_is_none_is_a_usage_error(folder: Path, option: str) -> None:
+    code, _, errors = run(folder, "worker", "--generator", "generators:yields", option, "models:Poem")
+
+    assert code == 2
+    assert option in errors
+    assert "has no Poem" in " ".join(errors.replace("│", " ").split())
+    assert statuses(folder) == ["pending"] * 3
+
+
 @pytest.mark.parametrize(
     ("generator", "complaint"),
     [
@@ -173,6 +285,44 @@ def test_held_calls_are_listed_decided_and_gone_on_with(folder: Path) -> None:
     assert [line.split("\t")[0] for line in run(folder, "held")[1].splitlines()] == ["call_id", third]
 
 
+def test_a_decision_says_what_became_of_the_session(folder: Path) -> None:
+    database = folder / "sessionstore.db"
+    work(folder, "buys_two")
+    calls = json.loads(run(folder, "held", "--json")[1])
+    ids = {(call["session_id"], call["scene_number"]): call["call_id"] for call in calls}
+    query(database, "UPDATE sessions SET status = 'cancelled', error_message = NULL WHERE session_id = 's1'")
+    query(database, "DELETE FROM sessions WHERE session_id = 's2'")
+
+    def decide(session_id: str, scene_number: int, *decision: str) -> str:
+        verb, *job = decision
+        code, out, errors = run(folder, "held", verb, ids[session_id, scene_number], *job)
+        assert (code, errors) == (0, "")
+        assert out.startswith(ids[session_id, scene_number])
+        return out.strip().partition("; ")[2]
+
+    assert decide("s0", 1, "attach", "job-1") == "session s0 waits for 1 more of its calls."
+    assert decide("s0", 2, "retry") == "session s0 is pending."
+    assert decide("s1", 2, "retry") == "session s1 waits for 1 more of its calls."
+    assert decide("s1", 1, "attach", "job-1") == "session s1 is cancelled; `sessionstore retry s1` puts it back."
+    assert decide("s2", 1, "retry") == "its session is gone."
+    assert run(folder, "held", "retry", ids["s0", 1])[0] == 1
+
+
+def test_a_person_who_lists_held_calls_sees_whole_ids_to_type_again(folder: Path) -> None:
+    with manager_on(folder / "sessionstore.db") as manager:
+        session_id = manager.create_session(GenerationRequest(story_text="A lamp.", num_scenes=2))
+    assert on_a_terminal("held", folder=folder, columns=80).strip() == "No paid call is held."
+    work(folder, "buys")
+
+    seen = on_a_terminal("held", folder=folder, columns=80)
+
+    calls = json.loads(run(folder, "held", "--json")[1])
+    assert [call["session_id"] for call in calls].count(session_id) == 1
+    assert all(call["call_id"] in seen for call in calls)
+    assert session_id in seen
+    assert "held attach CALL JOB" in seen
+
+
 def test_sessions_are_cancelled_and_retried_from_the_command_line(folder: Path) -> None:
     assert run(folder, "cancel", "s0", "s1")[0] == 0
     work(folder, "yields")
@@ -189,75 +339,3 @@ def test_sessions_are_cancelled_and_retried_from_the_command_line(folder: Path) 
     assert code == 1
     assert "is completed" in errors
     assert "no session 'nobody'" in errors
-
-
-# The pool itself
-
-
-@pytest.fixture
-def manager(database: Path) -> Iterator[SessionManager]:
-    with manager_on(database) as manager:
-        yield manager
-
-
-def pool_of(manager: SessionManager, generator: Callable[[GenerationRun[Any, Any]], Any], **options: Any) -> WorkerPool:
-    return WorkerPool(manager, generator, name="gpu", **options)
-
-
-@pytest.mark.parametrize("made", ["text", {"scene_number": 1}, 7])
-def test_a_generator_that_returns_no_scenes_is_told_so(manager: SessionManager, made: object) -> None:
-    session_id = manager.create_session(GenerationRequest(story_text="A lamp."))
-    pool_of(manager, lambda run: made).run(until_idle=True)
-
-    session = manager.get_session(session_id)
-    assert session is not None
-    assert session.error_message is not None
-    assert "a generator yields scenes or returns None" in session.error_message
-
-
-def test_a_cancelled_session_stops_its_generator_and_the_worker_goes_on(manager: SessionManager) -> None:
-    first, second = (manager.create_session(GenerationRequest(story_text="A lamp.")) for _ in range(2))
-    lines: list[str] = []
-
-    def generator(run: GenerationRun[Any, Any]) -> Iterator[Any]:
-        yield scene(1)
-        if run.session_id == first:
-            manager.cancel_session(first)
-        yield scene(2)
-
-    pool_of(manager, generator, report=lines.append).run(until_idle=True)
-
-    found = [manager.get_session(session_id) for session_id in (first, second)]
-    assert [(session.status, len(session.scenes)) for session in found if session] == [
-        ("cancelled", 1),
-        ("completed", 2),
-    ]
-    assert any("was cancelled" in line for line in lines)
-
-
-def test_a_database_that_is_away_ends_no_worker(
-    database: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("sessionstore.worker.PAUSE_SECONDS", 0.01)
-    with manager_on(database, lock_timeout=0.1) as manager, closing(sqlite3.connect(database)) as other:
-        session_id = manager.create_session(GenerationRequest(story_text="A lamp."))
-        other.execute("BEGIN IMMEDIATE")
-        with caplog.at_level(logging.ERROR):
-            caller = Caller(lambda: pool_of(manager, lambda run: [scene(1)]).run(until_idle=True))
-            wait_until(lambda: "could not claim" in caplog.text)
-        other.rollback()
-        caller.finish()
-
-        session = manager.get_session(session_id)
-        assert session is not None
-        assert session.status == "completed"
-
-
-def test_idle_workers_find_what_comes_later(manager: SessionManager) -> None:
-    pool = pool_of(manager, lambda run: [scene(1)], threads=2, poll_seconds=0.01)
-    caller = Caller(pool.run)
-    ids = [manager.create_session(GenerationRequest(story_text="A lamp.")) for _ in range(5)]
-    wait_until(lambda: len(manager.get_sessions_by_status("completed")) == len(ids))
-    pool.stop()
-    caller.finish()
-    assert pool.wait(PATIENCE_SECONDS)
