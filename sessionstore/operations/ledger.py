@@ -196,8 +196,10 @@ class Purchase:
             if latest is None or latest.lease != self._lease:
                 raise lost(unit, self._lease)
             current = _get(unit, call.call_id)
-            if not current.state.is_open():
-                raise SessionManagerError(f"call {call.call_id} was closed by somebody else meanwhile")
+            # Postponed, it must not undo what a person has decided since.
+            is_overtaken = state is CallState.SUBMITTED and current.state not in {CallState.INTENDED, CallState.HELD}
+            if is_overtaken or not current.state.is_open():
+                raise SessionManagerError(f"call {call.call_id} was {current.state} by somebody else meanwhile")
             unit.calls.change(call.call_id, state, columns)
             return _get(unit, call.call_id)
 

@@ -200,7 +200,8 @@ class GenerationRun(Generic[RequestT, SceneT]):
     # The block
 
     def __enter__(self) -> Self:
-        self._termination = Termination.expected(self._store.engine.gate, self._stop_by)
+        ends = GenerationRun.__exit__.__code__
+        self._termination = Termination.expected(self._store.engine.gate, self._stop_by, ends)
         return self
 
     def __exit__(
