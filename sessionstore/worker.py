@@ -8,6 +8,7 @@ from typing import Any
 
 from sessionstore.clock import checked_timeout
 from sessionstore.errors import (
+    CallHeldError,
     DatabaseUnavailableError,
     LeaseLostError,
     ManagerClosedError,
@@ -153,6 +154,9 @@ class WorkerPool:
             logger.exception("session %s cannot be worked on", run.session_id)
             # It would be claimed at once, to fail again.
             self._stopping.wait(PAUSE_SECONDS)
+        except CallHeldError as error:
+            # Its message says all that there is to do; where it was raised does not matter.
+            how = f"is held: {message_of(error)}"
         except Exception as error:
             how = f"ended with {type(error).__name__}: {message_of(error)}"
             logger.exception("session %s: its generator failed", run.session_id)

@@ -269,7 +269,9 @@ def test_a_generator_that_is_none_is_a_usage_error(folder: Path, generator: str,
 
 
 def test_held_calls_are_listed_decided_and_gone_on_with(folder: Path) -> None:
-    work(folder, "buys")
+    _, out, errors = work(folder, "buys")
+    assert out.count(" is held: ") == 3
+    assert "Traceback" not in errors
     calls = json.loads(run(folder, "held", "--json")[1])
     assert [(call["session_id"], call["scene_number"], call["provider"]) for call in calls] == [
         (f"s{number}", 1, "shop") for number in range(3)
