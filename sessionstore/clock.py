@@ -6,6 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 Clock = Callable[[], datetime]
 
+# How soon a wait notices that it is over.
+WAIT_STEP_SECONDS = 0.1
+
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
@@ -50,6 +53,20 @@ def hours_before(moment: datetime, hours: float) -> datetime:
         return moment - timedelta(hours=hours)
     except OverflowError:
         return BEGINNING
+
+
+def wait_unless(is_over: Callable[[], bool], seconds: float) -> bool:
+    """Waits so many seconds; False when `is_over` came to hold meanwhile, which is noticed within a tenth of one.
+
+    In steps instead of on a lock: a signal handler may be what makes it hold.
+    """
+    until = time.monotonic() + seconds
+    while not is_over():
+        left = until - time.monotonic()
+        if left <= 0:
+            return True
+        time.sleep(min(left, WAIT_STEP_SECONDS))
+    return False
 
 
 def checked_timeout(seconds: object, name: str) -> float:

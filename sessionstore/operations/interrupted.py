@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from sessionstore.clock import wait_unless
 from sessionstore.errors import DatabaseUnavailableError, SessionLockError, SessionManagerError
 from sessionstore.events import EventType
 from sessionstore.maintenance import ShouldStop
@@ -31,9 +32,6 @@ CONFIRM_SECONDS = 1.0
 OUTAGE_SECONDS = 0.5
 # Of one transaction, so that writers get in between.
 BATCH_RUNS = 200
-
-# How soon a wait notices that it is to stop.
-WAIT_STEP_SECONDS = 0.05
 
 
 class InterruptedSessions:
@@ -58,7 +56,7 @@ class InterruptedSessions:
         # First of all, whether leases could be renewed: who looks when an outage ends competes with their owners.
         self._write(lambda unit: None)
         expired = [run for run in expired if time.monotonic() - self._back_since >= run.lease.lease_ms / 1000]
-        if expired and _wait(should_stop):
+        if expired and wait_unless(should_stop, CONFIRM_SECONDS):
             recovered += self._give_back(expired, "its lease ran out unrenewed", is_certain=False)
         return recovered
 
@@ -130,14 +128,4 @@ def _recover(unit: UnitOfWork, seen: RunState, why: str, max_attempts: int, *, i
     unit.history.record(session_id, EventType.RECOVERED)
     unit.publish(session_id, EventType.RECOVERED)
     logger.warning("session %s is taken back from %s: %s", session_id, who, why)
-    return True
-
-
-def _wait(should_stop: ShouldStop) -> bool:
-    """Gives owners time to renew; False when it was cut short."""
-    until = time.monotonic() + CONFIRM_SECONDS
-    while time.monotonic() < until:
-        if should_stop():
-            return False
-        time.sleep(WAIT_STEP_SECONDS)
     return True

@@ -1,12 +1,12 @@
 """`GenerationRun`: one worker's attempt at one session, fenced off from every other."""
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from sessionstore.clock import wait_unless
 from sessionstore.errors import (
     CallHeldError,
     DatabaseUnavailableError,
@@ -36,8 +36,6 @@ T = TypeVar("T")
 NOT_THE_SESSIONS_FAULT = (SessionLockError, DatabaseUnavailableError, ManagerClosedError)
 # Of an error, so many are looked at: they might go round in a circle.
 MAX_CAUSES = 10
-# How soon a wait for a provider notices that it is to stop.
-WAIT_STEP_SECONDS = 0.1
 
 
 class GenerationRun(Generic[RequestT, SceneT]):
@@ -290,10 +288,8 @@ class GenerationRun(Generic[RequestT, SceneT]):
 
     def _pause(self, seconds: float) -> None:
         self.raise_if_cancelled()
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            self._stop_if_asked()
-            time.sleep(min(left, WAIT_STEP_SECONDS))
+        wait_unless(lambda: self.is_stopping, seconds)
+        self._stop_if_asked()
 
     def _stop_if_asked(self) -> None:
         if self._stop is not None:
