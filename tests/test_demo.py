@@ -134,16 +134,20 @@ def test_killed_at_any_moment_it_completes_the_same_session_with_nothing_lost(fo
     assert rows(folder, "PRAGMA integrity_check") == [("ok",)]
 
 
-def test_ctrl_c_says_how_to_go_on(folder: Path) -> None:
+@pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_it_says_how_to_go_on_and_gives_its_session_back(
+    folder: Path, stop: signal.Signals, status: int
+) -> None:
     command = [*COMMAND, "--scene-seconds", "5"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         while "Scene 1:" not in process.stdout.readline():
             pass
-        process.send_signal(signal.SIGINT)
+        process.send_signal(stop)
         said, errors = process.communicate(timeout=30)
 
-    assert process.returncode == 130
+    assert process.returncode == status
+    assert rows(folder, "SELECT status FROM sessions") == [("pending",)]
     assert "goes on from there" in said
     assert errors == ""
 

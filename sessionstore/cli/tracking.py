@@ -6,6 +6,7 @@ import typer
 
 from sessionstore.cli.opening import AsJson, Database, open_manager
 from sessionstore.cli.output import is_for_people, print_facts, print_json, print_rows, say
+from sessionstore.models import GenerationSession
 
 if TYPE_CHECKING:
     from sessionstore.manager import SessionManager
@@ -32,7 +33,7 @@ def _is_cancelled(manager: "SessionManager", session_id: str) -> bool:
     if manager.cancel_session(session_id):
         print(f"{session_id} is cancelled.")
         return True
-    _say_why_not(manager, session_id, "there is nothing to cancel")
+    _say_why_not(manager.get_session(session_id), session_id, "there is nothing to cancel")
     return False
 
 
@@ -62,12 +63,11 @@ def _is_put_back(manager: "SessionManager", session_id: str, scenes: list[int] |
         advice = "whoever works on it loses it when you `cancel` it; then it can be put back"
     else:
         advice = "there is nothing to put back; --scene has scenes of a completed session made again"
-    _say_why_not(manager, session_id, advice)
+    _say_why_not(session, session_id, advice)
     return False
 
 
-def _say_why_not(manager: "SessionManager", session_id: str, advice: str) -> None:
-    session = manager.get_session(session_id)
+def _say_why_not(session: GenerationSession | None, session_id: str, advice: str) -> None:
     if session is None:
         say(f"sessionstore: there is no session {session_id!r}; `sessionstore show` says whether there was one")
     else:

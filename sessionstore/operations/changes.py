@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from sessionstore.errors import SessionNotFoundError
 from sessionstore.events import EventType
 from sessionstore.models import GenerationStatus, RunOutcome
 from sessionstore.persistence.codec import EncodedScene, SessionCodec
@@ -53,6 +54,25 @@ def status_from(value: object, name: str = "status") -> GenerationStatus:
         return GenerationStatus(value)  # type: ignore[arg-type]  # that is the question
     except ValueError:
         raise ValueError(f"{name} must be one of {', '.join(GenerationStatus)}") from None
+
+
+def state_of(unit: UnitOfWork, session_id: str) -> SessionState:
+    """The state of a session that must be there.
+
+    Raises:
+        SessionNotFoundError: when it is absent.
+    """
+    current = unit.sessions.state(session_id)
+    if current is None:
+        raise absent(session_id)
+    return current
+
+
+def absent(session_id: str) -> SessionNotFoundError:
+    """What to say of a session that must be there and is not."""
+    return SessionNotFoundError(
+        f"there is no session {session_id!r}; find_tombstone() says whether there was one", session_id=session_id
+    )
 
 
 def encode_changes(codec: SessionCodec[Any, Any], fields: Mapping[str, Any]) -> Changes:

@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any
 
 from sessionstore.clock import BEGINNING
-from sessionstore.errors import LeaseHeldError, SessionCorruptedError, SessionFinishedError, SessionNotFoundError
+from sessionstore.errors import LeaseHeldError, SessionCorruptedError, SessionFinishedError
 from sessionstore.identifiers import checked_identifier, new_id
 from sessionstore.models import GenerationSession, GenerationStatus
-from sessionstore.operations.changes import Changes, apply_changes
+from sessionstore.operations.changes import Changes, apply_changes, state_of
 from sessionstore.operations.run import GenerationRun
 from sessionstore.operations.store import Store
 from sessionstore.persistence.repository import SessionState
@@ -36,7 +36,10 @@ def claim_next(store: Store, worker: str, lease_seconds: float) -> GenerationRun
     def work(unit: UnitOfWork) -> Claimed | None:
         for session_id, version in _pending(store, unit):
             try:
-                return unit.nest(partial(_claim, session_id=session_id, worker=worker, lease_ms=lease_ms))
+                current = state_of(unit, session_id)
+                return unit.nest(
+                    partial(_claim, session_id=session_id, current=current, worker=worker, lease_ms=lease_ms)
+                )
             except SessionCorruptedError as error:
                 # Left to whoever can read it: its models may only be those of another worker.
                 store.unreadable[session_id] = version
@@ -59,8 +62,9 @@ def track(
     lease_ms = checked_lease_ms(lease_seconds)
 
     def work(unit: UnitOfWork) -> Claimed:
-        _require_claimable(unit, session_id)
-        return _claim(unit, session_id, worker, lease_ms)
+        current = state_of(unit, session_id)
+        _require_claimable(unit, session_id, current)
+        return _claim(unit, session_id, current, worker, lease_ms)
 
     try:
         claimed = store.engine.write(work)
@@ -90,8 +94,8 @@ def _pending(store: Store, unit: UnitOfWork) -> Iterator[tuple[str, int]]:
         found = unit.sessions.pending_after(found[-1].created_at, found[-1].session_id, CANDIDATES)
 
 
-def _require_claimable(unit: UnitOfWork, session_id: str) -> None:
-    current, latest = _state_of(unit, session_id), unit.runs.latest(session_id)
+def _require_claimable(unit: UnitOfWork, session_id: str, current: SessionState) -> None:
+    latest = unit.runs.latest(session_id)
     if current.status.is_terminal():
         raise SessionFinishedError(
             f"session {session_id!r} is {current.status}; retry_session() puts it back to pending",
@@ -106,21 +110,10 @@ def _require_claimable(unit: UnitOfWork, session_id: str) -> None:
         )
 
 
-def _claim(unit: UnitOfWork, session_id: str, worker: str, lease_ms: int) -> Claimed:
-    current = _state_of(unit, session_id)
+def _claim(unit: UnitOfWork, session_id: str, current: SessionState, worker: str, lease_ms: int) -> Claimed:
     lease = Lease(session_id, current.attempt + 1, worker, new_id(unit.now), lease_ms)
     apply_changes(unit, session_id, current, Changes(status=GenerationStatus.PROCESSING, attempt=lease.attempt))
     unit.runs.start(lease, this_process())
     session = unit.sessions.get(session_id)
     assert session is not None
     return lease, session
-
-
-def _state_of(unit: UnitOfWork, session_id: str) -> SessionState:
-    current = unit.sessions.state(session_id)
-    if current is None:
-        raise SessionNotFoundError(
-            f"there is no session {session_id!r}; find_tombstone() says whether there was one",
-            session_id=session_id,
-        )
-    return current

@@ -105,8 +105,12 @@ class Heartbeats:
         return loop is None or loop.stop(timeout)
 
     def renew_due(self) -> None:
-        """One tick: makes the writes that were postponed, and renews every lease when one is due."""
+        """One tick: renews every lease when one is due, then makes the writes that were postponed."""
+        # In this order: a write that fails again and again must not cost those who work their leases.
+        self._renew_leases()
         self._write_postponed()
+
+    def _renew_leases(self) -> None:
         with self._lock:
             runs = list(self._runs)
         if not runs or not self._is_due():

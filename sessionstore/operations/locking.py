@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from sessionstore.errors import SessionNotFoundError
 from sessionstore.identifiers import checked_identifier
 from sessionstore.models import GenerationSession
-from sessionstore.operations.changes import CHANGEABLE, apply_changes, encode_changes
+from sessionstore.operations.changes import CHANGEABLE, absent, apply_changes, encode_changes
 from sessionstore.operations.store import Store
 from sessionstore.persistence.unit import UnitOfWork
 
@@ -77,10 +77,7 @@ def _succeeds(unit: UnitOfWork, session_id: str, operation: Operation[object]) -
 def _operate(unit: UnitOfWork, session_id: str, operation: Operation[T]) -> T:
     session = unit.sessions.get(session_id)
     if session is None:
-        raise SessionNotFoundError(
-            f"there is no session {session_id!r}; find_tombstone() says whether there was one",
-            session_id=session_id,
-        )
+        raise absent(session_id)
     created_at, before = session.created_at, _written(session)
     result = operation(session)
     if (session.session_id, session.created_at) != (session_id, created_at):

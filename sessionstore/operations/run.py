@@ -18,7 +18,7 @@ from sessionstore.errors import (
 from sessionstore.models import GenerationSession, GenerationStatus, RequestT, SceneT
 from sessionstore.operations import held as held_calls
 from sessionstore.operations import scenes, sessions
-from sessionstore.operations.changes import ENDS_RUN_AS, Changes, apply_changes, status_from
+from sessionstore.operations.changes import ENDS_RUN_AS, Changes, apply_changes, state_of, status_from
 from sessionstore.operations.failures import message_of
 from sessionstore.operations.fencing import lost, require_held, write_fenced
 from sessionstore.operations.ledger import Purchase
@@ -310,6 +310,4 @@ def _held_call_in(error: BaseException | None) -> CallHeldError | None:
 
 
 def _change(unit: UnitOfWork, session_id: str, changes: Changes) -> None:
-    current = unit.sessions.state(session_id)
-    assert current is not None, "a run is gone with its session"
-    apply_changes(unit, session_id, current, changes)
+    apply_changes(unit, session_id, state_of(unit, session_id), changes)

@@ -112,3 +112,26 @@ def test_sigterm_in_a_call_of_the_manager_ends_the_process_after_that_call(datab
             worker.expect("used it")
             assert worker._process.wait(timeout=5) == 143
     assert outcomes(database) == ["released"]
+
+
+def test_a_with_block_that_cannot_close_in_time_says_so(
+    database: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    is_inside, may_leave = threading.Event(), threading.Event()
+
+    def stay(session: object) -> None:
+        is_inside.set()
+        assert may_leave.wait(30)
+
+    manager = manager_on(database)
+    manager.create_session(request(), session_id="s")
+    caller = Caller(lambda: manager.with_session_lock("s", stay))
+    assert is_inside.wait(10)
+    monkeypatch.setattr(manager, "shutdown", partial(manager.shutdown, 0.05))
+    with manager:
+        pass
+    assert "the store is left open" in caplog.text
+    may_leave.set()
+    caller.finish()
+    monkeypatch.undo()
+    assert manager.shutdown()

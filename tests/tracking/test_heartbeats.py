@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from sessionstore import GenerationRun, Provider, SessionLockError, SessionManager
+from sessionstore import DatabaseUnavailableError, GenerationRun, Provider, SessionLockError, SessionManager
+from sessionstore.persistence.unit import UnitOfWork
 from tests.concurrency import ask, manager_on, request, wait_until
 from tests.tracking.foreign import Outage, is_renewed, lease_end, outcomes, status_of
 
@@ -156,3 +157,15 @@ def test_a_session_that_somebody_cancelled_is_no_warning_and_one_that_was_lost_i
     assert [record.levelno for record in caplog.records] == [level]
     assert caplog.messages[0].startswith(f"worker gpu-1: {message}")
     assert run.session_id == "a"
+
+
+def test_a_postponed_write_that_keeps_failing_costs_no_lease(database: Path) -> None:
+    def fail(unit: UnitOfWork) -> None:
+        raise DatabaseUnavailableError("the disk is full")
+
+    with manager_on(database, recovery_interval=None) as manager:
+        manager.create_session(request(), session_id="s")
+        with manager.track("s", "w", lease_seconds=1):
+            manager._store.heartbeats.write_later(fail)
+            claimed_until = lease_end(database, "s")
+            wait_until(lambda: lease_end(database, "s") > claimed_until, "the lease to be renewed")
