@@ -16,6 +16,7 @@ from sessionstore.models import (
     GenerationRequest,
     GenerationSession,
     GenerationStatus,
+    Report,
     RequestT,
     ScenePrompt,
     SceneT,
@@ -30,6 +31,7 @@ from sessionstore.operations import (
     held,
     locking,
     recovery,
+    reporting,
     retention,
     scenes,
     sessions,
@@ -381,6 +383,30 @@ class SessionManager(Generic[RequestT, SceneT]):
         `stuck_after_minutes`), cleanup_active (yes or no).
         """
         return statistics.health(self._store, cleanup_active=self._upkeep.is_cleaning_up())
+
+    def report(
+        self,
+        name: str,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        media_type: str | None = None,
+        session_id: str | None = None,
+        limit: int | None = None,
+    ) -> Report:
+        """A report as rows, the oldest first; what happened or was created from `since` on and before `until`.
+
+        sessions, hourly, daily, failures, scenes, status_durations, departures, stuck and costs are the views
+        `report_...`, with their columns; sessions that are gone are in them too. An hour or day that the window touches
+        is in it whole. `limit` keeps the newest rows only. durations has percentiles of queue and generation time by
+        media type, distribution the same as classes: how many sessions took up to so many ms, and more than the class
+        before. timeline has the statuses that `session_id` went through, as far back as events are kept. Waits for no
+        writer.
+
+        Raises:
+            SessionNotFoundError: when timeline is asked for a session that never was.
+        """
+        return reporting.report(self._store, name, since, until, media_type, session_id, limit)
 
     def check(self) -> list[Finding]:
         """Examines the database: schema revision, integrity, foreign keys, journal mode. Reads the whole file."""

@@ -237,6 +237,14 @@ class Tombstone(BaseModel):
     gone_at: UtcDatetime
 
 
+class Report(BaseModel):
+    """An answer in rows: the columns are those of the view `report_` and its name, where it is one."""
+
+    name: str
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+
+
 class Finding(BaseModel):
     """One answer of the doctor: what was looked at, how it stands, and what to do about it."""
 

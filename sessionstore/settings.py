@@ -74,6 +74,12 @@ class Settings(BaseSettings):
     max_attempts: int = Field(
         3, ge=1, description="a session whose workers died so often in a row is failed instead of tried again"
     )
+    summary_interval: Annotated[float | None, OrNone] = Field(
+        1,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds between two looks whether events are to be summed up; none for cleanups only",
+    )
     durability: Literal["full", "normal"] = Field(
         "full",
         description="full: every write is on disk when it returns; normal: a power cut may lose the last",

@@ -44,7 +44,6 @@ def open_manager(
     # SQLAlchemy takes a quarter of a second to import, which `--help` should not have to wait for.
     from sessionstore.manager import SessionManager  # noqa: PLC0415
 
-    given: dict[str, Any] = (
-        {"auto_migrate": True} if is_worker else {"auto_migrate": auto_migrate, "recovery_interval": None}
-    )
+    looks_only = {"auto_migrate": auto_migrate, "recovery_interval": None, "summary_interval": None}
+    given: dict[str, Any] = {"auto_migrate": True} if is_worker else looks_only
     return SessionManager(settings=settings_for(database, **given), **models)

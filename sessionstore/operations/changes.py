@@ -100,30 +100,48 @@ def encode_changes(codec: SessionCodec[Any, Any], fields: Mapping[str, Any]) -> 
 def apply_changes(unit: UnitOfWork, session_id: str, current: SessionState, changes: Changes) -> None:
     """Saves `changes` of a session that is there, and records and announces what they amount to."""
     status, columns = changes.status, changes.columns
-    events: list[EventType] = []
+    # What happens, and what it says for the reports.
+    events: dict[EventType, dict[str, Any]] = {}
     if changes.scenes is not None:
         unit.sessions.replace_scenes(session_id, changes.scenes)
-        events.append(EventType.SCENES_SET)
+        events[EventType.SCENES_SET] = {"scene_count": len(changes.scenes)}
     if columns.keys() - {"error_message"} or (columns and status is None):
-        events.append(EventType.UPDATED)
+        events[EventType.UPDATED] = {}
+    if changes.scenes is not None:
+        columns = columns | {"scenes_done": len(changes.scenes)}
     if status is not None:
         columns = _status_columns(current, status, unit.now) | columns
-        if current.status.is_terminal() and not status.is_terminal():
-            unit.runs.forgive(session_id)
-        if status in ENDS_RUN_AS:
-            unit.runs.end(session_id, ENDS_RUN_AS[status])
+        _end_run(unit, session_id, current.status, status)
     if changes.attempt is not None:
         columns = columns | {"attempt": changes.attempt}
-    if columns or changes.scenes is not None:
+    if columns:
         unit.sessions.update(session_id, columns)
     if status is not None and status is not current.status:
-        events.append(EventType.STATUS_CHANGED)
-    for event in events:
-        unit.history.record(session_id, event)
+        events[EventType.STATUS_CHANGED] = _status_figures(current, columns, unit.now)
+    for event, figures in events.items():
+        unit.history.record(session_id, event, **figures)
     # Last, so that everybody hears of the change as a whole.
-    if status is not None and EventType.STATUS_CHANGED in events:
-        events += _ANNOUNCED_AS.get(status, [])
-    unit.publish(session_id, *events)
+    finishes = _ANNOUNCED_AS.get(status, []) if status is not None and EventType.STATUS_CHANGED in events else []
+    unit.publish(session_id, *events, *finishes)
+
+
+def _end_run(unit: UnitOfWork, session_id: str, left: GenerationStatus, status: GenerationStatus) -> None:
+    """What a status means for the run that there is, and for those that crashed."""
+    if left.is_terminal() and not status.is_terminal():
+        unit.runs.forgive(session_id)
+    if status in ENDS_RUN_AS:
+        unit.runs.end(session_id, ENDS_RUN_AS[status])
+
+
+def _status_figures(current: SessionState, columns: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """What a change of status says for the reports: what it ends, and how long that had lasted."""
+    since = current.status_since
+    return {
+        "left_status": current.status.value,
+        "duration_ms": None if since is None else milliseconds(since, now),
+        "queue_ms": columns.get("queue_ms"),
+        "generation_ms": columns.get("generation_ms"),
+    }
 
 
 def _status_columns(current: SessionState, status: GenerationStatus, now: datetime) -> dict[str, Any]:
@@ -133,18 +151,21 @@ def _status_columns(current: SessionState, status: GenerationStatus, now: dateti
     start. Leaving a terminal status takes the finish and the error of that run back.
     """
     columns: dict[str, Any] = {"status": status.value}
+    if status is not current.status:
+        columns["status_since"] = now
     started_at = current.started_at
     if status.is_active() and started_at is None:
         started_at = now
-        columns |= {"started_at": now, "queue_ms": _milliseconds(current.created_at, now)}
+        columns |= {"started_at": now, "queue_ms": milliseconds(current.created_at, now)}
     if status.is_terminal() and status is not current.status:
-        generation_ms = None if started_at is None else _milliseconds(started_at, now)
+        generation_ms = None if started_at is None else milliseconds(started_at, now)
         columns |= {"finished_at": now, "generation_ms": generation_ms}
     if current.status.is_terminal() and not status.is_terminal():
         columns |= {"finished_at": None, "generation_ms": None, "error_message": None}
     return columns
 
 
-def _milliseconds(start: datetime, end: datetime) -> int:
+def milliseconds(start: datetime, end: datetime) -> int:
+    """How long it took, from 0 up."""
     # A clock that was set back between the two must not make a duration negative.
     return max(0, round((end - start).total_seconds() * 1000))

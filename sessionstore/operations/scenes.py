@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from sessionstore.events import EventType
 from sessionstore.identifiers import checked_identifier
 from sessionstore.models import MAX_INTEGER
-from sessionstore.operations.changes import Changes, apply_changes
+from sessionstore.operations.changes import Changes, apply_changes, milliseconds
 from sessionstore.operations.store import Store
 from sessionstore.persistence.codec import EncodedScene
 from sessionstore.persistence.unit import UnitOfWork
@@ -32,11 +32,13 @@ def add(store: Store, session_id: str, scene: object) -> bool:
 
 def save(unit: UnitOfWork, session_id: str, scene: EncodedScene) -> bool:
     """As `add`, within a unit."""
-    found = unit.sessions.save_scene(session_id, scene)
-    if found:
-        unit.history.record(session_id, EventType.SCENE_ADDED, scene.scene_number)
-        unit.publish(session_id, EventType.SCENE_ADDED)
-    return found
+    begun = unit.sessions.save_scene(session_id, scene)
+    if begun is None:
+        return False
+    figures = {"duration_ms": milliseconds(begun, unit.now), "scene_count": 1}
+    unit.history.record(session_id, EventType.SCENE_ADDED, scene.scene_number, **figures)
+    unit.publish(session_id, EventType.SCENE_ADDED)
+    return True
 
 
 def replace_all(store: Store, session_id: str, scenes: Iterable[object]) -> bool:

@@ -174,7 +174,7 @@ def _info(store: Store, info: SessionInfo, now: datetime) -> dict[str, Any]:
         "created_at": info.created_at.isoformat(),
         "last_accessed": store.accesses.latest(info.session_id, info.last_accessed).isoformat(),
         "age_hours": round((now - info.created_at).total_seconds() / SECONDS_PER_HOUR, 2),
-        "num_scenes": info.scene_count,
+        "num_scenes": info.scenes_done,
         "progress": info.completion_percentage(),
     }
 

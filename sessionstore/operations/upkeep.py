@@ -6,7 +6,7 @@ import time
 from sessionstore.clock import checked_timeout
 from sessionstore.errors import SessionManagerError
 from sessionstore.maintenance import Job, MaintenanceLoop, ShouldStop
-from sessionstore.operations import retention
+from sessionstore.operations import retention, summaries
 from sessionstore.operations.interrupted import InterruptedSessions
 from sessionstore.operations.store import Store
 
@@ -17,7 +17,7 @@ LONGEST_WAIT_SECONDS = 365 * 24 * 3600.0
 
 
 class Upkeep:
-    """The scheduled cleanup, the looks for interrupted sessions and the write-behind of access times, on one thread."""
+    """On one thread: cleanup, looks for interrupted sessions, summing events up, the write-behind of access times."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -28,9 +28,14 @@ class Upkeep:
         )
         self._interrupted = InterruptedSessions(store)
         recovery = Job("recovering interrupted sessions", self._interrupted.recover, settings.recovery_interval)
+        summing_up = Job(
+            "summing up events",
+            lambda should_stop: summaries.sum_up_when_many(store, should_stop),
+            settings.summary_interval,
+        )
         if settings.recovery_interval is not None:
             self._recover_at_start()
-        self._loop = MaintenanceLoop(self._cleanup, self._accesses, recovery)
+        self._loop = MaintenanceLoop(self._cleanup, self._accesses, recovery, summing_up)
         self._loop.start()
 
     def recover(self) -> int:
@@ -71,5 +76,7 @@ class Upkeep:
 def clean_up(store: Store, should_stop: ShouldStop) -> None:
     """One pass: expired sessions, old history, then the space they left."""
     retention.clean_up_expired(store, should_stop=should_stop)
+    # First: events that are not summed up stay.
+    summaries.sum_up(store, should_stop)
     retention.prune_history(store, should_stop)
     retention.reclaim_space(store, should_stop)

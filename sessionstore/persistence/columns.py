@@ -6,6 +6,9 @@ from typing import Any
 
 from pydantic_core import to_json
 from sqlalchemy import DateTime, Dialect, Select, Text, bindparam, func, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 
@@ -78,3 +81,32 @@ def each_of(name: str) -> Select[tuple[str]]:
 def as_list(texts: Sequence[str]) -> str:
     """What such a parameter is bound to."""
     return to_json(texts).decode()
+
+
+class hour_of(FunctionElement[datetime]):  # noqa: N801 - stands in statements as a function does
+    """The beginning of the hour in which an instant lies."""
+
+    inherit_cache = True
+    type = Instant()
+
+
+class day_of(FunctionElement[datetime]):  # noqa: N801 - stands in statements as a function does
+    """The midnight, in UTC, before an instant."""
+
+    inherit_cache = True
+    type = Instant()
+
+
+def _argument(element: FunctionElement[Any], compiler: SQLCompiler) -> str:
+    (argument,) = element.clauses
+    return compiler.process(argument)
+
+
+@compiles(hour_of, "sqlite")
+def _hour_in_sqlite(element: hour_of, compiler: SQLCompiler, **_: Any) -> str:
+    return f"substr({_argument(element, compiler)}, 1, 13) || ':00:00.000'"
+
+
+@compiles(day_of, "sqlite")
+def _day_in_sqlite(element: day_of, compiler: SQLCompiler, **_: Any) -> str:
+    return f"substr({_argument(element, compiler)}, 1, 10) || ' 00:00:00.000'"

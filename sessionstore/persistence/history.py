@@ -2,29 +2,48 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
-from sqlalchemy import Integer, Table, Text, bindparam, delete, func, insert, literal, select
+from sqlalchemy import Integer, Select, Table, Text, bindparam, delete, func, insert, literal, select
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from sessionstore.models import Tombstone, TombstoneReason
-from sessionstore.persistence.columns import Instant, as_list, each_of
+from sessionstore.persistence.columns import Instant, as_list, day_of, each_of, hour_of
 from sessionstore.persistence.execution import Executor
-from sessionstore.persistence.tables import EventRow, SceneRow, SessionRow, TombstoneRow
+from sessionstore.persistence.tables import (
+    EventRow,
+    EventTotalsThroughRow,
+    SessionRow,
+    SessionTotalsRow,
+    TombstoneRow,
+)
 
 EVENTS, TOMBSTONES = cast(Table, EventRow.__table__), cast(Table, TombstoneRow.__table__)
+TOTALS, THROUGH = cast(Table, SessionTotalsRow.__table__), cast(Table, EventTotalsThroughRow.__table__)
 events, tombstones = EVENTS.c, TOMBSTONES.c
-sessions, scenes = cast(Table, SessionRow.__table__).c, cast(Table, SceneRow.__table__).c
+sessions = cast(Table, SessionRow.__table__).c
 
-# One statement for any number of sessions: an event takes its status and attempt from the session as it is.
+# What an event says for the reports, where it has something to say.
+FIGURES = ("left_status", "duration_ms", "queue_ms", "generation_ms", "scene_count")
+_no_figures: dict[str, Any] = dict.fromkeys(FIGURES)
+
+# One statement for any number of sessions: an event takes its status, attempt and media type from the session as it is.
+_now = bindparam("now", type_=Instant())
 _events_of = select(
     sessions.session_id,
     bindparam("event_type", type_=Text()),
     sessions.status,
     bindparam("scene_number", type_=Integer()),
     sessions.attempt,
-    bindparam("now", type_=Instant()),
+    _now,
+    hour_of(_now),
+    sessions.media_type,
+    *(bindparam(name, type_=events[name].type) for name in FIGURES),
 )
-_event_columns = ["session_id", "event_type", "status", "scene_number", "attempt", "occurred_at"]
+_event_columns = [
+    *("session_id", "event_type", "status", "scene_number", "attempt", "occurred_at", "hour_at", "media_type"),
+    *FIGURES,
+]
 RECORD = insert(EVENTS).from_select(_event_columns, _events_of.where(sessions.session_id == bindparam("id")))
 RECORD_GONE = insert(EVENTS).from_select(_event_columns, _events_of.where(sessions.session_id.in_(each_of("ids"))))
 
@@ -34,6 +53,7 @@ INHERITED = (
     "status",
     "media_type",
     "num_scenes",
+    "scenes_done",
     "attempt",
     "error_message",
     "created_at",
@@ -42,16 +62,12 @@ INHERITED = (
     "queue_ms",
     "generation_ms",
 )
-_scenes_done = (
-    select(func.count()).where(scenes.session_id == sessions.session_id).select_from(SceneRow).scalar_subquery()
-)
 _gone = select(
     *(sessions[name] for name in INHERITED),
     bindparam("reason"),
-    _scenes_done,
-    bindparam("now", type_=Instant()),
+    _now,
 ).where(sessions.session_id.in_(each_of("ids")))
-BURY = insert(TOMBSTONES).from_select([*INHERITED, "reason", "scenes_done", "gone_at"], _gone)
+BURY = insert(TOMBSTONES).from_select([*INHERITED, "reason", "gone_at"], _gone)
 FIND_TOMBSTONE = (
     select(TOMBSTONES)
     .where(tombstones.session_id == bindparam("id"))
@@ -67,18 +83,20 @@ class HistoryRepository:
         self._statements = statements
         self._now = now
 
-    def record(self, session_id: str, event_type: str, scene_number: int | None = None) -> None:
-        """Adds one event, with the status and attempt the session has now; nothing when it is absent."""
-        self._statements.change(
-            RECORD,
-            {"id": session_id, "event_type": event_type, "scene_number": scene_number, "now": self._now},
-        )
+    def record(self, session_id: str, event_type: str, scene_number: int | None = None, **figures: Any) -> None:
+        """Adds one event, with the status and attempt the session has now; nothing when it is absent.
+
+        `figures` are those of `FIGURES` that it has.
+        """
+        event = {"id": session_id, "event_type": event_type, "scene_number": scene_number, "now": self._now}
+        self._statements.change(RECORD, {**_no_figures, **event, **figures})
 
     def bury(self, session_ids: Sequence[str], reason: TombstoneReason) -> None:
         """Writes a tombstone and an event for each session; they must still be there."""
         ids, now = as_list(session_ids), self._now
         self._statements.change(BURY, {"ids": ids, "reason": reason.value, "now": now})
-        self._statements.change(RECORD_GONE, {"ids": ids, "event_type": reason.value, "scene_number": None, "now": now})
+        event = {"ids": ids, "event_type": reason.value, "scene_number": None, "now": now}
+        self._statements.change(RECORD_GONE, {**_no_figures, **event})
 
     def find_tombstone(self, session_id: str) -> Tombstone | None:
         """The newest tombstone, when an id was used more than once."""
@@ -88,16 +106,45 @@ class HistoryRepository:
     def prune_events(self, before: datetime, limit: int) -> int:
         """Deletes the events older than that among the first `limit` there are; how many went.
 
-        The last event always stays: SQLite would hand its number out again.
+        What is not summed up yet stays, and so does the last event: SQLite would hand its number out again.
         """
         first = select(events.event_id, events.occurred_at).order_by(events.event_id).limit(limit).subquery()
         last = select(func.max(events.event_id)).scalar_subquery()
-        due = select(first.c.event_id).where(first.c.occurred_at < before, first.c.event_id < last)
+        summed_up = select(THROUGH.c.event_id).scalar_subquery()
+        due = select(first.c.event_id).where(
+            first.c.occurred_at < before, first.c.event_id < last, first.c.event_id <= summed_up
+        )
         return self._statements.core.execute(delete(EVENTS).where(events.event_id.in_(due))).rowcount
 
     def prune_tombstones(self, before: datetime, limit: int) -> int:
-        """Deletes at most `limit` tombstones older than that; how many went."""
+        """Deletes at most `limit` tombstones older than that, whose figures go to the daily totals; how many went."""
         due = (
             select(tombstones.tombstone_id).where(tombstones.gone_at < before).order_by(tombstones.gone_at).limit(limit)
         )
-        return self._statements.core.execute(delete(TOMBSTONES).where(tombstones.tombstone_id.in_(due))).rowcount
+        execute = self._statements.core.execute
+        execute(_adding_to_totals(due))
+        return execute(delete(TOMBSTONES).where(tombstones.tombstone_id.in_(due))).rowcount
+
+
+def _adding_to_totals(due: Select[Any]) -> Any:
+    """A statement that adds what these tombstones amount to, to the totals of the days they were created on."""
+    key = (
+        day_of(tombstones.created_at),
+        func.coalesce(tombstones.media_type, ""),
+        tombstones.status,
+        tombstones.reason,
+    )
+    figures = {
+        "session_count": func.count(),
+        "scene_count": func.sum(tombstones.scenes_done),
+        "attempt_count": func.sum(tombstones.attempt),
+        "started_count": func.count(tombstones.queue_ms),
+        "queue_ms": func.coalesce(func.sum(tombstones.queue_ms), 0),
+        "generated_count": func.count(tombstones.generation_ms),
+        "generation_ms": func.coalesce(func.sum(tombstones.generation_ms), 0),
+    }
+    amounts = select(*key, *figures.values()).where(tombstones.tombstone_id.in_(due)).group_by(*key)
+    added = sqlite_insert(TOTALS).from_select([*TOTALS.primary_key.columns.keys(), *figures], amounts)
+    return added.on_conflict_do_update(
+        index_elements=list(TOTALS.primary_key), set_={name: TOTALS.c[name] + added.excluded[name] for name in figures}
+    )

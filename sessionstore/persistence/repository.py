@@ -19,7 +19,9 @@ from sqlalchemy import (
     Table,
     Update,
     bindparam,
+    case,
     delete,
+    exists,
     func,
     insert,
     literal,
@@ -47,6 +49,7 @@ GET_STATE = select(
     sessions.num_scenes,
     sessions.attempt,
     sessions.created_at,
+    sessions.status_since,
     sessions.started_at,
     sessions.finished_at,
     sessions.error_message,
@@ -60,11 +63,7 @@ LIST_INFOS = select(
     sessions.last_accessed,
     sessions.progress_step,
     sessions.progress_total,
-    select(func.count())
-    .select_from(SCENES)
-    .where(scenes.session_id == sessions.session_id)
-    .scalar_subquery()
-    .label("scene_count"),
+    sessions.scenes_done,
 ).order_by(sessions.created_at, sessions.session_id)
 OLDEST_OF_STATUS = (
     select(sessions.created_at, sessions.session_id)
@@ -113,6 +112,9 @@ INSERT_SET_ASIDE = insert(SET_ASIDE)
 DELETE_SESSIONS = delete(SESSIONS).where(sessions.session_id.in_(each_of("ids")))
 DELETE_SCENES = delete(SCENES).where(scenes.session_id == bindparam("id"))
 DELETE_SCENE = DELETE_SCENES.where(scenes.scene_number == bindparam("number"))
+DISCOUNT_SCENE = (
+    update(SESSIONS).where(sessions.session_id == bindparam("id")).values(scenes_done=sessions.scenes_done - 1)
+)
 
 
 @cache
@@ -128,6 +130,18 @@ def _update_of(columns: tuple[str, ...]) -> Update:
             **{column: bindparam(column) for column in columns},
         )
     )
+
+
+_is_saved = exists().where(scenes.session_id == bindparam("id"), scenes.scene_number == bindparam("number"))
+# With what tells since when the scene was made, which would cost a statement more.
+COUNT_SCENE = (
+    _update_of(())
+    .values(scenes_done=sessions.scenes_done + case((_is_saved, 0), else_=1))
+    .returning(
+        func.coalesce(sessions.status_since, sessions.created_at).label("status_since"),
+        select(func.max(scenes.updated_at)).where(scenes.session_id == bindparam("id")).scalar_subquery().label("last"),
+    )
+)
 
 
 @cache
@@ -149,6 +163,7 @@ class SessionState:
     num_scenes: int | None
     attempt: int
     created_at: datetime
+    status_since: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
     error_message: str | None
@@ -164,7 +179,7 @@ class SessionInfo:
     last_accessed: datetime
     progress_step: int | None
     progress_total: int | None
-    scene_count: int
+    scenes_done: int
 
     def completion_percentage(self) -> float:
         """As `GenerationSession.get_completion_percentage`, without the session."""
@@ -304,12 +319,13 @@ class SessionRepository:
     # Writing: each returns whether the session was there.
 
     def insert(self, session_id: str, request: EncodedRequest, metadata: str, idempotency_key: str | None) -> None:
-        instants = dict.fromkeys(("created_at", "last_accessed", "updated_at"), self._now)
+        instants = dict.fromkeys(("created_at", "last_accessed", "updated_at", "status_since"), self._now)
         self._statements.change(
             INSERT_SESSION,
             {
                 "session_id": session_id,
                 "status": GenerationStatus.PENDING.value,
+                "scenes_done": 0,
                 "attempt": 0,
                 "version": 1,
                 "idempotency_key": idempotency_key,
@@ -331,10 +347,15 @@ class SessionRepository:
             TOUCH_SESSION, ({"id": session_id, "accessed": moment} for session_id, moment in accesses.items())
         )
 
-    def save_scene(self, session_id: str, scene: EncodedScene) -> bool:
-        """Inserts the scene behind the others, or replaces the one with its number in its place."""
-        if not self.update(session_id, {}):
-            return False
+    def save_scene(self, session_id: str, scene: EncodedScene) -> datetime | None:
+        """Inserts the scene behind the others, or replaces the one with its number in its place.
+
+        Returns since when it was made: since the scene before, or since the session has its status; None when absent.
+        """
+        key = {"id": session_id, "number": scene.scene_number}
+        known = self._statements.first(COUNT_SCENE, {**key, "now": self._now})
+        if known is None:
+            return None
         self._statements.change(
             SAVE_SCENE,
             {
@@ -344,7 +365,8 @@ class SessionRepository:
                 "now": self._now,
             },
         )
-        return True
+        since: datetime = known.status_since
+        return since if known.last is None else max(since, known.last)
 
     def replace_scenes(self, session_id: str, given: Sequence[EncodedScene]) -> None:
         """Makes `given`, in this order, all the scenes of a session that is there; `update` counts the change."""
@@ -382,7 +404,9 @@ class SessionRepository:
         )
 
     def delete_scene(self, session_id: str, scene_number: int) -> None:
+        """Deletes a scene that is there; `update` counts the change."""
         self._statements.change(DELETE_SCENE, {"id": session_id, "number": scene_number})
+        self._statements.change(DISCOUNT_SCENE, {"id": session_id})
 
     # Choosing: ids, oldest first, at most `limit`.
 

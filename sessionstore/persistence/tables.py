@@ -42,7 +42,10 @@ def _only_where(condition: str) -> dict[str, Any]:
 
 
 class SessionRow(Base):
-    """One living session. `progress_...` hold the last tick, all three NULL before the first."""
+    """One living session. `progress_...` hold the last tick, all three NULL before the first.
+
+    `scenes_done` counts its scenes. `status_since` is when it got its status; NULL where that was not written down yet.
+    """
 
     __tablename__ = "sessions"
     __table_args__ = (
@@ -65,6 +68,7 @@ class SessionRow(Base):
     status: Mapped[str]
     media_type: Mapped[str | None]
     num_scenes: Mapped[int | None]
+    scenes_done: Mapped[int]
     progress_step: Mapped[int | None]
     progress_total: Mapped[int | None]
     progress_description: Mapped[str | None]
@@ -74,6 +78,7 @@ class SessionRow(Base):
     created_at: Mapped[datetime]
     last_accessed: Mapped[datetime]
     updated_at: Mapped[datetime]
+    status_since: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     queue_ms: Mapped[int | None] = mapped_column(BigInteger)
@@ -215,6 +220,10 @@ class EventRow(Base):
 
     No index but the key, for every write pays for each: one of events by session was a seventh of all pages that a
     generation writes. Both `occurred_at` and the life of a session are found as a range of `event_id`.
+
+    What each means for the reports stands in it, so that summing up asks nobody else: the hour, the session's
+    `media_type`, how long (`duration_ms`) the status it left had lasted or its scene took since the one before, the
+    `queue_ms` that a first start ends, the `generation_ms` that a finish ends, how many scenes were saved.
     """
 
     __tablename__ = "session_events"
@@ -227,6 +236,48 @@ class EventRow(Base):
     scene_number: Mapped[int | None]
     attempt: Mapped[int]
     occurred_at: Mapped[datetime]
+    hour_at: Mapped[datetime | None]
+    media_type: Mapped[str | None]
+    left_status: Mapped[str | None]
+    duration_ms: Mapped[int | None] = mapped_column(BigInteger)
+    queue_ms: Mapped[int | None] = mapped_column(BigInteger)
+    generation_ms: Mapped[int | None] = mapped_column(BigInteger)
+    scene_count: Mapped[int | None]
+
+
+class EventTotalsRow(Base):
+    """What the events of one hour that are alike amount to; it stays when they are pruned. '' where there is no value.
+
+    Holds the events up to the one in `event_totals_through`; later ones wait to be summed up, and the views add them.
+    So a write pays for none of this, and no two writers ever wait for the same total.
+    """
+
+    __tablename__ = "event_totals"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    hour_at: Mapped[datetime] = mapped_column(primary_key=True)
+    media_type: Mapped[str] = mapped_column(primary_key=True)
+    event_type: Mapped[str] = mapped_column(primary_key=True)
+    status: Mapped[str] = mapped_column(primary_key=True)
+    left_status: Mapped[str] = mapped_column(primary_key=True)
+    event_count: Mapped[int]
+    scene_count: Mapped[int]
+    duration_count: Mapped[int]
+    duration_ms: Mapped[int] = mapped_column(BigInteger)
+    shortest_ms: Mapped[int | None] = mapped_column(BigInteger)
+    longest_ms: Mapped[int | None] = mapped_column(BigInteger)
+    started_count: Mapped[int]
+    queue_ms: Mapped[int] = mapped_column(BigInteger)
+    generated_count: Mapped[int]
+    generation_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class EventTotalsThroughRow(Base):
+    """The one row that says up to which event `event_totals` goes."""
+
+    __tablename__ = "event_totals_through"
+
+    event_id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
 
 
 class TombstoneRow(Base):
@@ -238,6 +289,8 @@ class TombstoneRow(Base):
         CheckConstraint(_one_of("status", GenerationStatus), name="status_known"),
         Index(None, "session_id"),
         Index(None, "gone_at"),
+        Index(None, "created_at"),
+        Index("ix_session_tombstones_failed", "finished_at", **_only_where("status = 'failed'")),
     )
 
     tombstone_id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
@@ -255,6 +308,40 @@ class TombstoneRow(Base):
     queue_ms: Mapped[int | None] = mapped_column(BigInteger)
     generation_ms: Mapped[int | None] = mapped_column(BigInteger)
     gone_at: Mapped[datetime]
+
+
+class SessionTotalsRow(Base):
+    """What pruned tombstones amounted to, by the day of the creation; '' where a session had no media type."""
+
+    __tablename__ = "session_totals"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    day_at: Mapped[datetime] = mapped_column(primary_key=True)
+    media_type: Mapped[str] = mapped_column(primary_key=True)
+    status: Mapped[str] = mapped_column(primary_key=True)
+    reason: Mapped[str] = mapped_column(primary_key=True)
+    session_count: Mapped[int]
+    scene_count: Mapped[int]
+    attempt_count: Mapped[int]
+    started_count: Mapped[int]
+    queue_ms: Mapped[int] = mapped_column(BigInteger)
+    generated_count: Mapped[int]
+    generation_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class ProviderTotalsRow(Base):
+    """What closed paid calls amount to, by the day of their intention; kept by a trigger. '' for no currency."""
+
+    __tablename__ = "provider_totals"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    day_at: Mapped[datetime] = mapped_column(primary_key=True)
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    call_count: Mapped[int]
+    stored_count: Mapped[int]
+    failed_count: Mapped[int]
+    cost_micros: Mapped[int] = mapped_column(BigInteger)
 
 
 class SetAsideRow(Base):

@@ -11,9 +11,11 @@ from sessionstore.persistence.calls import CallRepository
 from sessionstore.persistence.codec import SessionCodec
 from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.history import HistoryRepository
+from sessionstore.persistence.reports import ReportRepository
 from sessionstore.persistence.repository import SessionRepository
 from sessionstore.persistence.runs import RunRepository
 from sessionstore.persistence.statistics import StatisticsRepository
+from sessionstore.persistence.totals import TotalsRepository
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +65,16 @@ class UnitOfWork:
     def statistics(self) -> StatisticsRepository:
         """Counts and ages."""
         return StatisticsRepository(self._statements, self.now)
+
+    @property
+    def totals(self) -> TotalsRepository:
+        """What events amount to, by the hour."""
+        return TotalsRepository(self._statements)
+
+    @property
+    def reports(self) -> ReportRepository:
+        """The answers of the views."""
+        return ReportRepository(self._statements)
 
     def wants(self, event_type: EventType) -> bool:
         """Whether anybody listens to it: snapshots that nobody looks at are not loaded."""
