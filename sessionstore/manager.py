@@ -26,6 +26,7 @@ from sessionstore.models import (
 )
 from sessionstore.operations import (
     cancelling,
+    checking,
     claiming,
     copies,
     held,
@@ -409,8 +410,12 @@ class SessionManager(Generic[RequestT, SceneT]):
         return reporting.report(self._store, name, since, until, media_type, session_id, limit)
 
     def check(self) -> list[Finding]:
-        """Examines the database: schema revision, integrity, foreign keys, journal mode. Reads the whole file."""
-        return self._store.engine.check()
+        """Examines the database. Reads the whole file, and waits for no writer.
+
+        Findings: schema_revision, integrity, foreign_keys, journal_mode; audit (everything ever created is alive, in a
+        tombstone, or in the totals of pruned ones, day by day); counts (those that writes keep are those of the rows).
+        """
+        return checking.check(self._store)
 
     def backup(self, path: str | Path) -> None:
         """An exact copy in a new file, consistent and synced, while the store is in use.

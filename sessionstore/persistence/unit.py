@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from sessionstore.errors import DatabaseUnavailableError, SessionCorruptedError
 from sessionstore.events import CallbackRegistry, EventType, SessionEvent
+from sessionstore.persistence.audit import AuditRepository
 from sessionstore.persistence.calls import CallRepository
 from sessionstore.persistence.codec import SessionCodec
 from sessionstore.persistence.execution import Executor
@@ -65,6 +66,11 @@ class UnitOfWork:
     def statistics(self) -> StatisticsRepository:
         """Counts and ages."""
         return StatisticsRepository(self._statements, self.now)
+
+    @property
+    def audit(self) -> AuditRepository:
+        """Whether accounts add up."""
+        return AuditRepository(self._statements)
 
     @property
     def totals(self) -> TotalsRepository:

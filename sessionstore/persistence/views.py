@@ -19,19 +19,19 @@ def _view(name: str, **columns: type[TypeEngine[Any]]) -> Table:
     return Table(name, VIEWS, *(Column(key, kind()) for key, kind in columns.items()))
 
 
-# A helper of the others, no part of the contract.
-UNSUMMED_EVENTS = _view(
-    "unsummed_events",
-    event_id=BigInteger,
-    hour_at=Instant,
+_EVENTS = {
+    "hour_at": Instant,
     **dict.fromkeys(("media_type", "event_type", "status", "left_status"), Text),
     **dict.fromkeys(("event_count", "scene_count", "duration_count"), Integer),
     **dict.fromkeys(("duration_ms", "shortest_ms", "longest_ms"), BigInteger),
-    started_count=Integer,
-    queue_ms=BigInteger,
-    generated_count=Integer,
-    generation_ms=BigInteger,
-)
+    "started_count": Integer,
+    "queue_ms": BigInteger,
+    "generated_count": Integer,
+    "generation_ms": BigInteger,
+}
+# Helpers of the others, no part of the contract.
+UNSUMMED_EVENTS = _view("unsummed_events", event_id=BigInteger, **_EVENTS)
+EVERY_EVENT = _view("every_event", **_EVENTS)
 
 _FLOWS = {
     **dict.fromkeys(

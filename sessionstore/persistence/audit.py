@@ -1,0 +1,71 @@
+"""Adding up: whether what is counted in several places comes to the same. Reads every session."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from sqlalchemy import Table, func, literal, select, union_all
+
+from sessionstore.persistence.execution import Executor
+from sessionstore.persistence.tables import SceneRow, SessionCountRow, SessionRow, SessionTotalsRow, TombstoneRow
+from sessionstore.persistence.views import EVERY_EVENT
+
+sessions, scenes = cast(Table, SessionRow.__table__).c, cast(Table, SceneRow.__table__).c
+tombstones, counts = cast(Table, TombstoneRow.__table__).c, cast(Table, SessionCountRow.__table__).c
+totals, happened = cast(Table, SessionTotalsRow.__table__).c, EVERY_EVENT.c
+
+# Each by the day of the creation. Text on every engine, so that days compare.
+_day_born, _day_buried = func.date(sessions.created_at), func.date(tombstones.created_at)
+LIVING = select(_day_born, func.count()).group_by(_day_born)
+BURIED = select(_day_buried, func.count()).group_by(_day_buried)
+FORGOTTEN = select(func.date(totals.day_at), func.sum(totals.session_count)).group_by(func.date(totals.day_at))
+CREATED = (
+    select(func.date(happened.hour_at), func.sum(happened.event_count))
+    .where(happened.event_type == literal("created"))
+    .group_by(func.date(happened.hour_at))
+)
+
+_by_status = select(sessions.status.label("status"), func.count().label("number")).group_by(sessions.status)
+_counted = select(counts.value, -counts.sessions).where(counts.counted_by == literal("status"))
+_both = union_all(_by_status, _counted).subquery()
+MISCOUNTED_STATUSES = (
+    select(_both.c.status)
+    .group_by(_both.c.status)
+    .having(func.sum(_both.c.number) != literal(0))
+    .order_by(_both.c.status)
+)
+_scenes_there = select(func.count()).where(scenes.session_id == sessions.session_id).scalar_subquery()
+MISCOUNTED_SCENES = select(func.count()).select_from(SessionRow).where(sessions.scenes_done != _scenes_there)
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """Sessions created on one day, or ever: all there were, and where each of them is."""
+
+    created: int
+    living: int
+    buried: int
+    forgotten: int
+
+    def adds_up(self) -> bool:
+        return self.created == self.living + self.buried + self.forgotten
+
+
+class AuditRepository:
+    """Compares counts with what they count, over one snapshot."""
+
+    def __init__(self, statements: Executor) -> None:
+        self._statements = statements
+
+    def census(self) -> dict[str, Census]:
+        """Every day of creation, and what became of its sessions."""
+        by_day = [dict(map(tuple, self._statements.rows(each))) for each in (CREATED, LIVING, BURIED, FORGOTTEN)]
+        days = sorted({day for found in by_day for day in found})
+        return {day: Census(*(int(found.get(day, 0)) for found in by_day)) for day in days}
+
+    def miscounted_statuses(self) -> list[str]:
+        """Statuses of which `session_counts` says another number than there are."""
+        return self._statements.column(MISCOUNTED_STATUSES, {})
+
+    def count_miscounted_scenes(self) -> int:
+        """Sessions that say another number of scenes than they have."""
+        return int(self._statements.first(MISCOUNTED_SCENES)[0])
