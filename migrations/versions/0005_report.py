@@ -27,6 +27,11 @@ STATUSES = "('pending', 'processing', 'downloading', 'completed', 'failed', 'can
 
 HOUR, DAY = "substr({0}, 1, 13) || ':00:00.000'", "substr({0}, 1, 10) || ' 00:00:00.000'"
 
+TOTALS = (
+    *("provider_totals", "session_totals"),
+    *("events_summed_up", "departure_totals", "status_totals", "hour_totals"),
+)
+
 EVENT_FIGURES: dict[str, sa.types.TypeEngine[Any]] = {
     "hour_at": INSTANT,
     "media_type": sa.Text(),
@@ -58,36 +63,60 @@ COUNT_CALLS_THERE_ARE = f"""
     FROM provider_calls WHERE closed_at IS NOT NULL GROUP BY 1, 2, 3
 """
 
-# What sessions and tombstones say of the past, in the shape of event_totals.
+# What sessions and tombstones say of the past.
 _EVERYONE = """
-    SELECT created_at, started_at, finished_at, status, coalesce(media_type, '') AS media_type,
-           queue_ms, generation_ms, NULL AS gone_at, NULL AS reason FROM sessions
+    SELECT created_at, started_at, finished_at, status, coalesce(media_type, '') AS media_type, queue_ms, generation_ms
+    FROM sessions
     UNION ALL
-    SELECT created_at, started_at, finished_at, status, coalesce(media_type, ''),
-           queue_ms, generation_ms, gone_at, reason FROM session_tombstones
+    SELECT created_at, started_at, finished_at, status, coalesce(media_type, ''), queue_ms, generation_ms
+    FROM session_tombstones
+"""
+_PAST_HOURS = f"""
+    SELECT {HOUR.format("created_at")} AS hour_at, media_type, 1 AS created, 0 AS started, 0 AS completed, 0 AS failed,
+           0 AS cancelled, 0 AS recovered, 0 AS scenes, 0 AS queue_ms, 0 AS generated, 0 AS generation_ms
+    FROM ({_EVERYONE})
+    UNION ALL
+    SELECT {HOUR.format("started_at")}, media_type, 0, queue_ms IS NOT NULL, 0, 0, 0, 0, 0, coalesce(queue_ms, 0), 0, 0
+    FROM ({_EVERYONE}) WHERE started_at IS NOT NULL
+    UNION ALL
+    SELECT {HOUR.format("finished_at")}, media_type, 0, 0, status = 'completed', status = 'failed',
+           status = 'cancelled', 0, 0, 0, generation_ms IS NOT NULL, coalesce(generation_ms, 0)
+    FROM ({_EVERYONE}) WHERE finished_at IS NOT NULL
+    UNION ALL
+    SELECT {HOUR.format("occurred_at")},
+           coalesce(
+               (SELECT media_type FROM sessions AS s WHERE s.session_id = e.session_id),
+               (SELECT media_type FROM session_tombstones AS t WHERE t.session_id = e.session_id
+                ORDER BY tombstone_id DESC LIMIT 1),
+               ''
+           ),
+           0, 0, 0, 0, 0, event_type = 'recovered', event_type = 'scene_added', 0, 0, 0
+    FROM session_events AS e WHERE event_type IN ('recovered', 'scene_added')
 """
 SUM_UP_THE_PAST = (
-    f"""INSERT INTO event_totals
-    SELECT {HOUR.format("created_at")}, media_type, 'created', 'pending', '', count(*), 0, 0, 0, NULL, NULL, 0, 0, 0, 0
-    FROM ({_EVERYONE}) GROUP BY 1, 2""",
-    f"""INSERT INTO event_totals
-    SELECT {HOUR.format("started_at")}, media_type, 'status_changed', 'processing', '', count(*), 0, 0, 0, NULL, NULL,
-           count(queue_ms), coalesce(sum(queue_ms), 0), 0, 0
-    FROM ({_EVERYONE}) WHERE started_at IS NOT NULL GROUP BY 1, 2""",
-    f"""INSERT INTO event_totals
-    SELECT {HOUR.format("finished_at")}, media_type, 'status_changed', status, '', count(*), 0, 0, 0, NULL, NULL,
-           0, 0, count(generation_ms), coalesce(sum(generation_ms), 0)
-    FROM ({_EVERYONE}) WHERE finished_at IS NOT NULL GROUP BY 1, 2, 4""",
-    f"""INSERT INTO event_totals
-    SELECT {HOUR.format("gone_at")}, media_type, reason, status, '', count(*), 0, 0, 0, NULL, NULL, 0, 0, 0, 0
-    FROM ({_EVERYONE}) WHERE gone_at IS NOT NULL GROUP BY 1, 2, 3, 4""",
-    f"""INSERT INTO event_totals
-    SELECT {HOUR.format("occurred_at")}, coalesce(media_type, ''), event_type, status, '', count(*),
-           sum(event_type = 'scene_added'), 0, 0, NULL, NULL, 0, 0, 0, 0
-    FROM session_events
-    WHERE event_type IN ('scene_added', 'scenes_set', 'updated', 'recovered') GROUP BY 1, 2, 3, 4""",
-    "INSERT INTO event_totals_through SELECT coalesce(max(event_id), 0) FROM session_events",
+    f"""INSERT INTO hour_totals
+    SELECT hour_at, media_type, sum(created), sum(started), sum(completed), sum(failed), sum(cancelled), 0,
+           sum(recovered), sum(scenes), sum(queue_ms), sum(generated), sum(generation_ms), 0, 0, NULL, NULL
+    FROM ({_PAST_HOURS}) GROUP BY hour_at, media_type""",
+    f"""INSERT INTO departure_totals
+    SELECT {HOUR.format("gone_at")}, coalesce(media_type, ''), reason, status, count(*)
+    FROM session_tombstones GROUP BY 1, 2, 3, 4""",
+    "INSERT INTO events_summed_up SELECT coalesce(max(event_id), 0) FROM session_events",
 )
+
+
+def _one_when(condition: str) -> str:
+    return f"CASE WHEN {condition} THEN 1 ELSE 0 END"
+
+
+FINISHED = "('completed', 'failed', 'cancelled')"
+_TIMED_SCENE = "event_type = 'scene_added' AND duration_ms IS NOT NULL"
+_HOUR_FIGURES = (
+    *("created_count", "started_count", "completed_count", "failed_count", "cancelled_count", "retried_count"),
+    *("recovered_count", "scene_count", "queue_ms", "generated_count", "generation_ms"),
+    *("timed_scene_count", "scene_ms", "min_scene_ms", "max_scene_ms"),
+)
+HOUR_COLUMNS = ", ".join(("hour_at", "media_type", *_HOUR_FIGURES))
 
 # Helpers of the views, not part of the contract. Their arms are plain columns wherever a type must be known: tools take
 # the type of a view's column from the column it comes from.
@@ -103,26 +132,51 @@ HELPERS = {
                created_at, started_at, finished_at, queue_ms, generation_ms, reason, gone_at
         FROM session_tombstones
     """,
-    # The events that are not in event_totals yet, in its shape.
-    "unsummed_events": """
-        SELECT event_id, hour_at, coalesce(media_type, '') AS media_type, event_type, status,
-               coalesce(left_status, '') AS left_status, 1 AS event_count, coalesce(scene_count, 0) AS scene_count,
-               CASE WHEN duration_ms IS NULL THEN 0 ELSE 1 END AS duration_count,
-               coalesce(duration_ms, 0) AS duration_ms, duration_ms AS shortest_ms, duration_ms AS longest_ms,
-               CASE WHEN queue_ms IS NULL THEN 0 ELSE 1 END AS started_count, coalesce(queue_ms, 0) AS queue_ms,
-               CASE WHEN generation_ms IS NULL THEN 0 ELSE 1 END AS generated_count,
-               coalesce(generation_ms, 0) AS generation_ms
-        FROM session_events WHERE event_id > (SELECT event_id FROM event_totals_through)
+    # What single events amount to while they are not summed up, in the shape of the totals they will be part of.
+    "unsummed_hours": f"""
+        SELECT event_id, hour_at, coalesce(media_type, '') AS media_type,
+               {_one_when("event_type = 'created'")} AS created_count,
+               {_one_when("queue_ms IS NOT NULL")} AS started_count,
+               {_one_when("event_type = 'status_changed' AND status = 'completed'")} AS completed_count,
+               {_one_when("event_type = 'status_changed' AND status = 'failed'")} AS failed_count,
+               {_one_when("event_type = 'status_changed' AND status = 'cancelled'")} AS cancelled_count,
+               {_one_when(f"left_status IN {FINISHED} AND status NOT IN {FINISHED}")} AS retried_count,
+               {_one_when("event_type = 'recovered'")} AS recovered_count,
+               coalesce(scene_count, 0) AS scene_count, coalesce(queue_ms, 0) AS queue_ms,
+               {_one_when("generation_ms IS NOT NULL")} AS generated_count, coalesce(generation_ms, 0) AS generation_ms,
+               {_one_when(f"{_TIMED_SCENE}")} AS timed_scene_count,
+               CASE WHEN {_TIMED_SCENE} THEN duration_ms ELSE 0 END AS scene_ms,
+               CASE WHEN {_TIMED_SCENE} THEN duration_ms END AS min_scene_ms,
+               CASE WHEN {_TIMED_SCENE} THEN duration_ms END AS max_scene_ms
+        FROM session_events
+        WHERE event_id > (SELECT event_id FROM events_summed_up)
+          AND event_type IN ('created', 'status_changed', 'recovered', 'scene_added', 'scenes_set')
+    """,
+    "unsummed_statuses": """
+        SELECT event_id, hour_at, coalesce(media_type, '') AS media_type, left_status AS status, 1 AS left_count,
+               duration_ms AS total_ms, duration_ms AS min_ms, duration_ms AS max_ms
+        FROM session_events
+        WHERE event_id > (SELECT event_id FROM events_summed_up)
+          AND event_type = 'status_changed' AND duration_ms IS NOT NULL
+    """,
+    "unsummed_departures": """
+        SELECT event_id, hour_at, coalesce(media_type, '') AS media_type, event_type AS reason, status,
+               1 AS session_count
+        FROM session_events
+        WHERE event_id > (SELECT event_id FROM events_summed_up)
+          AND event_type IN ('expired', 'evicted', 'removed', 'cleared')
     """,
     # Everything that ever happened.
-    "every_event": """
-        SELECT hour_at, media_type, event_type, status, left_status, event_count, scene_count, duration_count,
-               duration_ms, shortest_ms, longest_ms, started_count, queue_ms, generated_count, generation_ms
-        FROM unsummed_events
+    "every_hour": f"SELECT {HOUR_COLUMNS} FROM unsummed_hours UNION ALL SELECT {HOUR_COLUMNS} FROM hour_totals",
+    "every_status": """
+        SELECT hour_at, media_type, status, left_count, total_ms, min_ms, max_ms FROM unsummed_statuses
         UNION ALL
-        SELECT hour_at, media_type, event_type, status, left_status, event_count, scene_count, duration_count,
-               duration_ms, shortest_ms, longest_ms, started_count, queue_ms, generated_count, generation_ms
-        FROM event_totals
+        SELECT hour_at, media_type, status, left_count, total_ms, min_ms, max_ms FROM status_totals
+    """,
+    "every_departure": """
+        SELECT hour_at, media_type, reason, status, session_count FROM unsummed_departures
+        UNION ALL
+        SELECT hour_at, media_type, reason, status, session_count FROM departure_totals
     """,
     # Every paid call there ever was: those that are open, and what the others amount to.
     "every_call": """
@@ -135,35 +189,22 @@ HELPERS = {
 }
 
 
-def _count(condition: str, column: str = "event_count") -> str:
-    return f"CAST(sum(CASE WHEN {condition} THEN {column} ELSE 0 END) AS BIGINT)"
+def _sum(column: str) -> str:
+    return f"CAST(sum({column}) AS BIGINT)"
 
 
-def _became(status: str) -> str:
-    return _count(f"event_type = 'status_changed' AND status = '{status}'")
+def _mean(total: str, count: str) -> str:
+    return f"1.0 * {_sum(total)} / nullif({_sum(count)}, 0)"
 
 
-_FINISHED = "('completed', 'failed', 'cancelled')"
-_WENT_WRONG_OR_RIGHT = _count("event_type = 'status_changed' AND status IN ('completed', 'failed')")
 FLOWS = f"""
-    {_count("event_type = 'created'")} AS created_count,
-    CAST(sum(started_count) AS BIGINT) AS started_count,
-    {_became("completed")} AS completed_count,
-    {_became("failed")} AS failed_count,
-    {_became("cancelled")} AS cancelled_count,
-    {_count(f"event_type = 'status_changed' AND left_status IN {_FINISHED} AND status NOT IN {_FINISHED}")}
-        AS retried_count,
-    {_count("event_type = 'recovered'")} AS recovered_count,
-    CAST(sum(scene_count) AS BIGINT) AS scene_count,
-    1.0 * {_became("failed")} / nullif({_WENT_WRONG_OR_RIGHT}, 0) AS failed_ratio,
-    1.0 * CAST(sum(queue_ms) AS BIGINT) / nullif(CAST(sum(started_count) AS BIGINT), 0) AS avg_queue_ms,
-    1.0 * CAST(sum(generation_ms) AS BIGINT) / nullif(CAST(sum(generated_count) AS BIGINT), 0) AS avg_generation_ms
-"""
-COUNTED = "('created', 'status_changed', 'recovered', 'scene_added', 'scenes_set')"
-DURATIONS = """
-    1.0 * CAST(sum(duration_ms) AS BIGINT) / nullif(CAST(sum(duration_count) AS BIGINT), 0) AS {0}avg_ms,
-    CAST(min(shortest_ms) AS BIGINT) AS {0}min_ms,
-    CAST(max(longest_ms) AS BIGINT) AS {0}max_ms
+    {_sum("created_count")} AS created_count, {_sum("started_count")} AS started_count,
+    {_sum("completed_count")} AS completed_count, {_sum("failed_count")} AS failed_count,
+    {_sum("cancelled_count")} AS cancelled_count, {_sum("retried_count")} AS retried_count,
+    {_sum("recovered_count")} AS recovered_count, {_sum("scene_count")} AS scene_count,
+    {_mean("failed_count", "completed_count + failed_count")} AS failed_ratio,
+    {_mean("queue_ms", "started_count")} AS avg_queue_ms,
+    {_mean("generation_ms", "generated_count")} AS avg_generation_ms
 """
 REPORTS = {
     "report_sessions": """
@@ -173,12 +214,11 @@ REPORTS = {
         FROM every_session
     """,
     "report_hourly": f"""
-        SELECT hour_at, nullif(media_type, '') AS media_type, {FLOWS}
-        FROM every_event WHERE event_type IN {COUNTED} GROUP BY hour_at, media_type
+        SELECT hour_at, nullif(media_type, '') AS media_type, {FLOWS} FROM every_hour GROUP BY hour_at, media_type
     """,
     "report_daily": f"""
         SELECT date(hour_at) AS day, nullif(media_type, '') AS media_type, {FLOWS}
-        FROM every_event WHERE event_type IN {COUNTED} GROUP BY date(hour_at), media_type
+        FROM every_hour GROUP BY date(hour_at), media_type
     """,
     "report_failures": """
         SELECT date(finished_at) AS day, media_type, error_message, CAST(count(*) AS BIGINT) AS failed_count,
@@ -188,22 +228,20 @@ REPORTS = {
         GROUP BY date(finished_at), media_type, error_message
     """,
     "report_scenes": f"""
-        SELECT hour_at, nullif(media_type, '') AS media_type, CAST(sum(scene_count) AS BIGINT) AS scene_count,
-               CAST(sum(scene_count) AS BIGINT) / 60.0 AS scenes_per_minute, {DURATIONS.format("")}
-        FROM every_event WHERE event_type IN ('scene_added', 'scenes_set') GROUP BY hour_at, media_type
+        SELECT hour_at, nullif(media_type, '') AS media_type, {_sum("scene_count")} AS scene_count,
+               {_sum("scene_count")} / 60.0 AS scenes_per_minute, {_mean("scene_ms", "timed_scene_count")} AS avg_ms,
+               CAST(min(min_scene_ms) AS BIGINT) AS min_ms, CAST(max(max_scene_ms) AS BIGINT) AS max_ms
+        FROM every_hour WHERE scene_count > 0 GROUP BY hour_at, media_type
     """,
     "report_status_durations": f"""
-        SELECT hour_at, nullif(media_type, '') AS media_type, left_status AS status,
-               CAST(sum(duration_count) AS BIGINT) AS left_count,
-               CAST(sum(duration_ms) AS BIGINT) AS total_ms, {DURATIONS.format("")}
-        FROM every_event WHERE event_type = 'status_changed' AND duration_count > 0
-        GROUP BY hour_at, media_type, left_status
+        SELECT hour_at, nullif(media_type, '') AS media_type, status, {_sum("left_count")} AS left_count,
+               {_sum("total_ms")} AS total_ms, {_mean("total_ms", "left_count")} AS avg_ms,
+               CAST(min(min_ms) AS BIGINT) AS min_ms, CAST(max(max_ms) AS BIGINT) AS max_ms
+        FROM every_status GROUP BY hour_at, media_type, status
     """,
-    "report_departures": """
-        SELECT hour_at, nullif(media_type, '') AS media_type, event_type AS reason, status,
-               CAST(sum(event_count) AS BIGINT) AS session_count
-        FROM every_event WHERE event_type IN ('expired', 'evicted', 'removed', 'cleared')
-        GROUP BY hour_at, media_type, event_type, status
+    "report_departures": f"""
+        SELECT hour_at, nullif(media_type, '') AS media_type, reason, status, {_sum("session_count")} AS session_count
+        FROM every_departure GROUP BY hour_at, media_type, reason, status
     """,
     "report_stuck": """
         SELECT s.session_id, s.status, s.media_type, s.progress_step, s.progress_total, s.attempt AS attempt_count,
@@ -249,7 +287,7 @@ def downgrade() -> None:
     op.execute("DROP TRIGGER count_closed_call")
     op.drop_index("ix_session_tombstones_failed", "session_tombstones")
     op.drop_index("ix_session_tombstones_created_at", "session_tombstones")
-    for table in ("provider_totals", "session_totals", "event_totals_through", "event_totals"):
+    for table in TOTALS:
         op.drop_table(table)
     for name in reversed(EVENT_FIGURES):
         op.drop_column("session_events", name)
@@ -259,28 +297,37 @@ def downgrade() -> None:
 def _create_totals() -> None:
     count, total = sa.Integer(), sa.BigInteger()
     op.create_table(
-        "event_totals",
+        "hour_totals",
         sa.Column("hour_at", INSTANT, nullable=False),
-        *(sa.Column(name, sa.Text(), nullable=False) for name in ("media_type", "event_type", "status", "left_status")),
-        sa.Column("event_count", count, nullable=False),
-        sa.Column("scene_count", count, nullable=False),
-        sa.Column("duration_count", count, nullable=False),
-        sa.Column("duration_ms", total, nullable=False),
-        sa.Column("shortest_ms", total),
-        sa.Column("longest_ms", total),
-        sa.Column("started_count", count, nullable=False),
-        sa.Column("queue_ms", total, nullable=False),
-        sa.Column("generated_count", count, nullable=False),
-        sa.Column("generation_ms", total, nullable=False),
-        sa.PrimaryKeyConstraint(
-            "hour_at", "media_type", "event_type", "status", "left_status", name=op.f("pk_event_totals")
+        sa.Column("media_type", sa.Text(), nullable=False),
+        *(
+            sa.Column(name, total if name.endswith("_ms") else count, nullable=name in {"min_scene_ms", "max_scene_ms"})
+            for name in _HOUR_FIGURES
         ),
+        sa.PrimaryKeyConstraint("hour_at", "media_type", name=op.f("pk_hour_totals")),
         sqlite_with_rowid=False,
     )
     op.create_table(
-        "event_totals_through",
+        "status_totals",
+        sa.Column("hour_at", INSTANT, nullable=False),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("media_type", "status")),
+        sa.Column("left_count", count, nullable=False),
+        *(sa.Column(name, total, nullable=False) for name in ("total_ms", "min_ms", "max_ms")),
+        sa.PrimaryKeyConstraint("hour_at", "media_type", "status", name=op.f("pk_status_totals")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "departure_totals",
+        sa.Column("hour_at", INSTANT, nullable=False),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("media_type", "reason", "status")),
+        sa.Column("session_count", count, nullable=False),
+        sa.PrimaryKeyConstraint("hour_at", "media_type", "reason", "status", name=op.f("pk_departure_totals")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "events_summed_up",
         sa.Column("event_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.PrimaryKeyConstraint("event_id", name=op.f("pk_event_totals_through")),
+        sa.PrimaryKeyConstraint("event_id", name=op.f("pk_events_summed_up")),
     )
     op.create_table(
         "session_totals",

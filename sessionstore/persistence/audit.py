@@ -7,22 +7,18 @@ from sqlalchemy import Table, func, literal, select, union_all
 
 from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.tables import SceneRow, SessionCountRow, SessionRow, SessionTotalsRow, TombstoneRow
-from sessionstore.persistence.views import EVERY_EVENT
+from sessionstore.persistence.views import EVERY_HOUR
 
 sessions, scenes = cast(Table, SessionRow.__table__).c, cast(Table, SceneRow.__table__).c
 tombstones, counts = cast(Table, TombstoneRow.__table__).c, cast(Table, SessionCountRow.__table__).c
-totals, happened = cast(Table, SessionTotalsRow.__table__).c, EVERY_EVENT.c
+totals, hours = cast(Table, SessionTotalsRow.__table__).c, EVERY_HOUR.c
 
 # Each by the day of the creation. Text on every engine, so that days compare.
 _day_born, _day_buried = func.date(sessions.created_at), func.date(tombstones.created_at)
 LIVING = select(_day_born, func.count()).group_by(_day_born)
 BURIED = select(_day_buried, func.count()).group_by(_day_buried)
 FORGOTTEN = select(func.date(totals.day_at), func.sum(totals.session_count)).group_by(func.date(totals.day_at))
-CREATED = (
-    select(func.date(happened.hour_at), func.sum(happened.event_count))
-    .where(happened.event_type == literal("created"))
-    .group_by(func.date(happened.hour_at))
-)
+CREATED = select(func.date(hours.hour_at), func.sum(hours.created_count)).group_by(func.date(hours.hour_at))
 
 _by_status = select(sessions.status.label("status"), func.count().label("number")).group_by(sessions.status)
 _counted = select(counts.value, -counts.sessions).where(counts.counted_by == literal("status"))

@@ -12,14 +12,14 @@ from sessionstore.persistence.columns import Instant, as_list, day_of, each_of, 
 from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.tables import (
     EventRow,
-    EventTotalsThroughRow,
     SessionRow,
     SessionTotalsRow,
+    SummedUpRow,
     TombstoneRow,
 )
 
 EVENTS, TOMBSTONES = cast(Table, EventRow.__table__), cast(Table, TombstoneRow.__table__)
-TOTALS, THROUGH = cast(Table, SessionTotalsRow.__table__), cast(Table, EventTotalsThroughRow.__table__)
+TOTALS, SUMMED_UP = cast(Table, SessionTotalsRow.__table__), cast(Table, SummedUpRow.__table__)
 events, tombstones = EVENTS.c, TOMBSTONES.c
 sessions = cast(Table, SessionRow.__table__).c
 
@@ -110,7 +110,7 @@ class HistoryRepository:
         """
         first = select(events.event_id, events.occurred_at).order_by(events.event_id).limit(limit).subquery()
         last = select(func.max(events.event_id)).scalar_subquery()
-        summed_up = select(THROUGH.c.event_id).scalar_subquery()
+        summed_up = select(SUMMED_UP.c.event_id).scalar_subquery()
         due = select(first.c.event_id).where(
             first.c.occurred_at < before, first.c.event_id < last, first.c.event_id <= summed_up
         )

@@ -245,37 +245,68 @@ class EventRow(Base):
     scene_count: Mapped[int | None]
 
 
-class EventTotalsRow(Base):
-    """What the events of one hour that are alike amount to; it stays when they are pruned. '' where there is no value.
+class HourTotalsRow(Base):
+    """What happened in one hour, by the media type of the sessions; it stays when events are pruned.
 
-    Holds the events up to the one in `event_totals_through`; later ones wait to be summed up, and the views add them.
-    So a write pays for none of this, and no two writers ever wait for the same total.
+    Holds the events up to the one in `events_summed_up`; later ones wait to be summed up, and the views add them. So a
+    write pays for none of this, and no two writers ever wait for the same total. Here as in the other totals '' stands
+    for no media type.
     """
 
-    __tablename__ = "event_totals"
+    __tablename__ = "hour_totals"
     __table_args__ = ({"sqlite_with_rowid": False},)
 
     hour_at: Mapped[datetime] = mapped_column(primary_key=True)
     media_type: Mapped[str] = mapped_column(primary_key=True)
-    event_type: Mapped[str] = mapped_column(primary_key=True)
-    status: Mapped[str] = mapped_column(primary_key=True)
-    left_status: Mapped[str] = mapped_column(primary_key=True)
-    event_count: Mapped[int]
-    scene_count: Mapped[int]
-    duration_count: Mapped[int]
-    duration_ms: Mapped[int] = mapped_column(BigInteger)
-    shortest_ms: Mapped[int | None] = mapped_column(BigInteger)
-    longest_ms: Mapped[int | None] = mapped_column(BigInteger)
+    created_count: Mapped[int]
     started_count: Mapped[int]
+    completed_count: Mapped[int]
+    failed_count: Mapped[int]
+    cancelled_count: Mapped[int]
+    retried_count: Mapped[int]
+    recovered_count: Mapped[int]
+    scene_count: Mapped[int]
     queue_ms: Mapped[int] = mapped_column(BigInteger)
     generated_count: Mapped[int]
     generation_ms: Mapped[int] = mapped_column(BigInteger)
+    timed_scene_count: Mapped[int]
+    scene_ms: Mapped[int] = mapped_column(BigInteger)
+    min_scene_ms: Mapped[int | None] = mapped_column(BigInteger)
+    max_scene_ms: Mapped[int | None] = mapped_column(BigInteger)
 
 
-class EventTotalsThroughRow(Base):
-    """The one row that says up to which event `event_totals` goes."""
+class StatusTotalsRow(Base):
+    """How long statuses that were left in one hour had lasted."""
 
-    __tablename__ = "event_totals_through"
+    __tablename__ = "status_totals"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    hour_at: Mapped[datetime] = mapped_column(primary_key=True)
+    media_type: Mapped[str] = mapped_column(primary_key=True)
+    status: Mapped[str] = mapped_column(primary_key=True)
+    left_count: Mapped[int]
+    total_ms: Mapped[int] = mapped_column(BigInteger)
+    min_ms: Mapped[int] = mapped_column(BigInteger)
+    max_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class DepartureTotalsRow(Base):
+    """How many sessions went in one hour, why, and in which status."""
+
+    __tablename__ = "departure_totals"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    hour_at: Mapped[datetime] = mapped_column(primary_key=True)
+    media_type: Mapped[str] = mapped_column(primary_key=True)
+    reason: Mapped[str] = mapped_column(primary_key=True)
+    status: Mapped[str] = mapped_column(primary_key=True)
+    session_count: Mapped[int]
+
+
+class SummedUpRow(Base):
+    """The one row that says up to which event the totals of hours go."""
+
+    __tablename__ = "events_summed_up"
 
     event_id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
 

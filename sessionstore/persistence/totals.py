@@ -1,55 +1,58 @@
 """Summing events up by the hour, behind the writers."""
 
-from typing import cast
+from typing import Any, cast
 
-from sqlalchemy import BigInteger, ColumnElement, Table, bindparam, case, func, select, update
+from sqlalchemy import BigInteger, Insert, Table, bindparam, case, func, select, update
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from sessionstore.persistence.execution import Executor
-from sessionstore.persistence.tables import EventRow, EventTotalsRow, EventTotalsThroughRow
-from sessionstore.persistence.views import UNSUMMED_EVENTS
+from sessionstore.persistence.tables import DepartureTotalsRow, EventRow, HourTotalsRow, StatusTotalsRow, SummedUpRow
+from sessionstore.persistence.views import UNSUMMED_DEPARTURES, UNSUMMED_HOURS, UNSUMMED_STATUSES
 
-TOTALS, THROUGH = cast(Table, EventTotalsRow.__table__), cast(Table, EventTotalsThroughRow.__table__)
-totals, unsummed = TOTALS.c, UNSUMMED_EVENTS.c
-
+SUMMED_UP = cast(Table, SummedUpRow.__table__)
 WHERE_IT_STANDS = select(
-    THROUGH.c.event_id.label("summed_up"),
+    SUMMED_UP.c.event_id.label("summed_up"),
     select(func.max(cast(Table, EventRow.__table__).c.event_id)).scalar_subquery().label("newest"),
 )
-GO_ON_FROM = update(THROUGH).values(event_id=bindparam("through", type_=BigInteger()))
+GO_ON_FROM = update(SUMMED_UP).values(event_id=bindparam("through", type_=BigInteger()))
 
-_KEY = [column.key for column in TOTALS.primary_key]
-_EXTREMES = {"shortest_ms": func.min(unsummed.shortest_ms), "longest_ms": func.max(unsummed.longest_ms)}
-_SUMS = [column.key for column in TOTALS.columns if column.key not in {*_KEY, *_EXTREMES}]
-_amounts = (
-    select(
-        *(unsummed[name] for name in _KEY),
-        *(func.sum(unsummed[name]) for name in _SUMS),
-        *_EXTREMES.values(),
+
+def _adding(unsummed: Table, totals: Table) -> Insert:
+    """A statement that adds what events up to `through` amount to, to the totals of the same columns."""
+    key = [column.key for column in totals.primary_key]
+    figures = [column.key for column in totals.columns if column.key not in key]
+    amounts = (
+        select(*(unsummed.c[name] for name in key), *(_aggregate_of(name)(unsummed.c[name]) for name in figures))
+        .where(unsummed.c.event_id <= bindparam("through"))
+        .group_by(*(unsummed.c[name] for name in key))
     )
-    .where(unsummed.event_id <= bindparam("through"))
-    .group_by(*(unsummed[name] for name in _KEY))
-)
-_added = sqlite_insert(TOTALS).from_select([*_KEY, *_SUMS, *_EXTREMES], _amounts)
+    added = sqlite_insert(totals).from_select([*key, *figures], amounts)
+    together = {name: _together(name, totals.c[name], added.excluded[name]) for name in figures}
+    return added.on_conflict_do_update(index_elements=list(totals.primary_key), set_=together)
 
 
-def _further(name: str, *, is_beyond: ColumnElement[bool]) -> ColumnElement[int]:
-    """Of the two values the one that is beyond the other, or that is there at all."""
-    return case((is_beyond, _added.excluded[name]), else_=func.coalesce(totals[name], _added.excluded[name]))
+def _aggregate_of(name: str) -> Any:
+    return {"min": func.min, "max": func.max}.get(name.partition("_")[0], func.sum)
 
 
-SUM_UP = _added.on_conflict_do_update(
-    index_elements=list(TOTALS.primary_key),
-    set_={
-        **{name: totals[name] + _added.excluded[name] for name in _SUMS},
-        "shortest_ms": _further("shortest_ms", is_beyond=_added.excluded.shortest_ms < totals.shortest_ms),
-        "longest_ms": _further("longest_ms", is_beyond=_added.excluded.longest_ms > totals.longest_ms),
-    },
+def _together(name: str, old: Any, new: Any) -> Any:
+    """Of two sums their sum; of two extremes the one beyond the other, or the one that is there at all."""
+    if name.startswith("min_"):
+        return case((new < old, new), else_=func.coalesce(old, new))
+    if name.startswith("max_"):
+        return case((new > old, new), else_=func.coalesce(old, new))
+    return old + new
+
+
+SUM_UP = (
+    _adding(UNSUMMED_HOURS, cast(Table, HourTotalsRow.__table__)),
+    _adding(UNSUMMED_STATUSES, cast(Table, StatusTotalsRow.__table__)),
+    _adding(UNSUMMED_DEPARTURES, cast(Table, DepartureTotalsRow.__table__)),
 )
 
 
 class TotalsRepository:
-    """Moves what events amount to into `event_totals`. Reports are the same before and after."""
+    """Moves what events amount to into the totals of their hours. Reports are the same before and after."""
 
     def __init__(self, statements: Executor) -> None:
         self._statements = statements
@@ -64,6 +67,6 @@ class TotalsRepository:
         count = min(limit, self.count_unsummed())
         if count:
             through = {"through": self._statements.first(WHERE_IT_STANDS).summed_up + count}
-            self._statements.change(SUM_UP, through)
-            self._statements.change(GO_ON_FROM, through)
+            for statement in (*SUM_UP, GO_ON_FROM):
+                self._statements.change(statement, through)
         return count

@@ -19,19 +19,38 @@ def _view(name: str, **columns: type[TypeEngine[Any]]) -> Table:
     return Table(name, VIEWS, *(Column(key, kind()) for key, kind in columns.items()))
 
 
-_EVENTS = {
+_HOURS = {
     "hour_at": Instant,
-    **dict.fromkeys(("media_type", "event_type", "status", "left_status"), Text),
-    **dict.fromkeys(("event_count", "scene_count", "duration_count"), Integer),
-    **dict.fromkeys(("duration_ms", "shortest_ms", "longest_ms"), BigInteger),
-    "started_count": Integer,
+    "media_type": Text,
+    **dict.fromkeys(
+        (
+            *("created_count", "started_count", "completed_count", "failed_count", "cancelled_count", "retried_count"),
+            *("recovered_count", "scene_count"),
+        ),
+        Integer,
+    ),
     "queue_ms": BigInteger,
     "generated_count": Integer,
     "generation_ms": BigInteger,
+    "timed_scene_count": Integer,
+    **dict.fromkeys(("scene_ms", "min_scene_ms", "max_scene_ms"), BigInteger),
+}
+_STATUSES = {
+    "hour_at": Instant,
+    **dict.fromkeys(("media_type", "status"), Text),
+    "left_count": Integer,
+    **dict.fromkeys(("total_ms", "min_ms", "max_ms"), BigInteger),
+}
+_DEPARTURES = {
+    "hour_at": Instant,
+    **dict.fromkeys(("media_type", "reason", "status"), Text),
+    "session_count": Integer,
 }
 # Helpers of the others, no part of the contract.
-UNSUMMED_EVENTS = _view("unsummed_events", event_id=BigInteger, **_EVENTS)
-EVERY_EVENT = _view("every_event", **_EVENTS)
+UNSUMMED_HOURS = _view("unsummed_hours", event_id=BigInteger, **_HOURS)
+UNSUMMED_STATUSES = _view("unsummed_statuses", event_id=BigInteger, **_STATUSES)
+UNSUMMED_DEPARTURES = _view("unsummed_departures", event_id=BigInteger, **_DEPARTURES)
+EVERY_HOUR = _view("every_hour", **_HOURS)
 
 _FLOWS = {
     **dict.fromkeys(
