@@ -23,6 +23,7 @@ COMMANDS = [
     "show",
     "stats",
     "health",
+    "report",
     "cleanup",
     "remove",
     "migrate",
@@ -118,7 +119,9 @@ def test_a_terminal_gets_tables(folder: Path) -> None:
     assert "│ done" in seen
 
 
-@pytest.mark.parametrize("command", [["list"], ["show", "done"], ["stats"], ["health"], ["check"], ["config"]])
+@pytest.mark.parametrize(
+    "command", [["list"], ["show", "done"], ["stats"], ["health"], ["check"], ["config"], ["report", "daily"]]
+)
 def test_json_is_json(command: list[str], folder: Path) -> None:
     done = sessionstore(*command, "--json", folder=folder)
 

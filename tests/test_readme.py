@@ -75,6 +75,16 @@ def test_every_command_is_listed() -> None:
     assert {name for names in cells for name in names} == offered
 
 
+def test_the_reports_of_the_readme_are_those_there_are() -> None:
+    commands = re.findall(r"^sessionstore (report .*?) *#", README, re.MULTILINE)
+    SessionManager(database_url="sqlite:///sessionstore.db").shutdown()
+
+    assert len(commands) == 4
+    for command in commands:
+        assert CliRunner().invoke(app, command.split()).exit_code == 0, command
+    assert len(list(Path().glob("*.svg"))) == 1
+
+
 def test_every_room_is_there() -> None:
     package = Path(__file__).parent.parent
     for names, _ in rows_of_table("How the house is laid out"):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sessionstore.cli import changing, demo, reading, tracking, working
+from sessionstore.cli import changing, demo, reading, reporting, tracking, working
 from sessionstore.cli.output import say
 from sessionstore.errors import SchemaError, SessionManagerError
 
@@ -28,6 +28,7 @@ for command in (
     reading.show,
     reading.stats,
     reading.health,
+    reporting.report,
     changing.cleanup,
     changing.remove,
     changing.migrate,

@@ -1,5 +1,6 @@
 """How answers are printed: tables for people, tab-separated lines for programs, JSON for both."""
 
+import csv
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -32,12 +33,24 @@ def print_json(value: Any) -> None:
     print(to_json(value, indent=2).decode())
 
 
+def print_tsv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """One line a row, every value whole; tabs and line ends in it are escaped."""
+    print("\t".join(columns))
+    for row in rows:
+        print("\t".join(_plain(value).translate(_ESCAPES) for value in row))
+
+
+def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """As RFC 4180 has it: lines end in CR LF, and a value that holds one is quoted."""
+    lines = csv.writer(sys.stdout)
+    lines.writerow(columns)
+    lines.writerows([_plain(value) for value in row] for row in rows)
+
+
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
     """Rows under column names. Not on a terminal: tab-separated, every value whole, one line each."""
     if not is_for_people():
-        print("\t".join(columns))
-        for row in rows:
-            print("\t".join(_plain(value).translate(_ESCAPES) for value in row))
+        print_tsv(columns, rows)
         return
     table = Table(title=title, title_justify="left", header_style="bold")
     for column in columns:
