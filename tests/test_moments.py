@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sessionstore.cli.moments import parse_moment
+from sessionstore.cli.reports.moments import parse_moment
 
 NOW = datetime(2026, 3, 5, 14, 30, 15, 250_000, tzinfo=UTC)
 

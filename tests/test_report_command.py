@@ -12,7 +12,7 @@ import pytest
 
 from sessionstore import SessionManager
 from sessionstore.cli import main
-from sessionstore.cli.report_kinds import KINDS, typed
+from sessionstore.cli.reports.kinds import KINDS, typed
 from tests.history import AWKWARD_MESSAGE, make_history
 from tests.test_cli import on_a_terminal
 

@@ -8,9 +8,9 @@ import typer
 
 from sessionstore.cli.opening import AsJson, Database, open_manager
 from sessionstore.cli.output import is_for_people, print_csv, print_json, print_rows, print_tsv, say
-from sessionstore.cli.report_kinds import KINDS, typed
-from sessionstore.cli.report_questions import Question, check_plot, question
-from sessionstore.cli.report_tables import print_table
+from sessionstore.cli.reports.kinds import KINDS, typed
+from sessionstore.cli.reports.questions import Question, check_plot, question
+from sessionstore.cli.reports.tables import print_table
 from sessionstore.clock import utc_now
 from sessionstore.models import Report
 
@@ -98,7 +98,7 @@ def _print(found: Report, format_: Format) -> None:
 def _draw_answer(asked: Question, path: Path, database: str | None) -> None:
     with open_manager(database) as manager:
         parts = {part: manager.report(part, **asked.filters) for part in asked.kind.drawn_from}
-    from sessionstore.cli.pictures import draw  # noqa: PLC0415 - it takes a second to import
+    from sessionstore.cli.reports.pictures import draw  # noqa: PLC0415 - it takes a second to import
 
     draw(parts, asked, path)
     print(f"Saved {path}.")

@@ -3,11 +3,12 @@
 import math
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from sessionstore.clock import as_utc, as_utc_rounded_up
+from sessionstore.duration_classes import ends_reaching
 from sessionstore.identifiers import checked_identifier
 from sessionstore.models import Report
 from sessionstore.operations.changes import absent, milliseconds
@@ -21,9 +22,6 @@ DURATIONS, DISTRIBUTION, TIMELINE = "durations", "distribution", "timeline"
 NAMES = (*REPORTS, DURATIONS, DISTRIBUTION, TIMELINE)
 
 MAX_MEDIA_TYPE_BYTES = 255
-# Upper ends of the classes of a distribution, in milliseconds, within each power of ten: about equal in proportion.
-CLASS_ENDS = (1, 1.5, 2, 3, 5, 7)
-
 # By media type and measure.
 Measured = dict[tuple[str | None, str], list[int]]
 
@@ -128,22 +126,9 @@ def _distribution(measured: Measured) -> Report:
     rows: list[tuple[Any, ...]] = []
     for key, values in measured.items():
         below = 0
-        for end in _class_ends(values[-1]):
+        for end in ends_reaching(values[-1]):
             up_to_here = bisect_right(values, end)
             if up_to_here > below:
                 rows.append((*key, end, up_to_here - below))
             below = up_to_here
     return Report(name=DISTRIBUTION, columns=["media_type", "measure", "up_to_ms", "session_count"], rows=rows)
-
-
-def _class_ends(longest: int) -> Iterator[int]:
-    """Where the classes end, until one holds the longest. Zero is a class of its own."""
-    yield 0
-    power = 1
-    while True:
-        for each in CLASS_ENDS:
-            if each * power == (end := int(each * power)):
-                yield end
-                if end >= longest:
-                    return
-        power *= 10

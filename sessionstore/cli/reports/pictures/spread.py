@@ -7,8 +7,7 @@ from typing import Any
 
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from sessionstore.cli.duration_classes import class_ends, lower_end
-from sessionstore.cli.pictures.style import (
+from sessionstore.cli.reports.pictures.style import (
     COLOURS,
     FAINT,
     INK,
@@ -19,8 +18,9 @@ from sessionstore.cli.pictures.style import (
     set_title,
     window_in_words,
 )
-from sessionstore.cli.readable import duration
-from sessionstore.cli.report_questions import Question
+from sessionstore.cli.reports.questions import Question
+from sessionstore.cli.reports.readable import duration
+from sessionstore.duration_classes import class_ends, lower_end
 from sessionstore.models import Report
 
 # From above: the measure, its heading, its colour.

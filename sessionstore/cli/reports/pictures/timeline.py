@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.dates import date2num
 
-from sessionstore.cli.pictures.style import (
+from sessionstore.cli.reports.pictures.style import (
     COLOURS,
     FAINT,
     HEADER,
@@ -19,8 +19,8 @@ from sessionstore.cli.pictures.style import (
     set_times,
     set_title,
 )
-from sessionstore.cli.readable import duration
-from sessionstore.cli.report_questions import Question
+from sessionstore.cli.reports.questions import Question
+from sessionstore.cli.reports.readable import duration
 from sessionstore.models import GenerationStatus, Report
 
 INCHES_A_LANE, INCHES_BELOW = 0.5, 0.65

@@ -41,12 +41,6 @@ KINDS = {
 DRAWABLE = tuple(name for name, kind in KINDS.items() if kind.drawn_from)
 
 
-def find_kind(name: str) -> str | None:
-    """The key of `KINDS` that was meant; hyphens or underscores."""
-    wanted = name.replace("-", "_")
-    return wanted if wanted in KINDS else None
-
-
 def typed(name: str) -> str:
     """As it is typed: with hyphens."""
     return name.replace("_", "-")

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from sessionstore.cli.report_questions import Question
+from sessionstore.cli.reports.questions import Question
 
 INK, QUIET, FAINT = "#0f172a", "#64748b", "#e2e8f0"
 # Dark and light enough to differ without any colour.

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sessionstore.cli.output import console, say
-from sessionstore.cli.readable import amount, duration, share
-from sessionstore.cli.report_highlights import bars, sparklines, with_empty_classes
-from sessionstore.cli.report_kinds import KINDS, typed
+from sessionstore.cli.reports.highlights import bars, sparklines, with_empty_classes
+from sessionstore.cli.reports.kinds import KINDS, typed
+from sessionstore.cli.reports.readable import amount, duration, share
 from sessionstore.models import Report
 
 BETWEEN_COLUMNS = 2

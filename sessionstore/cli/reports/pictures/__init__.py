@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sessionstore.cli.pictures import spread, throughput, timeline
-from sessionstore.cli.pictures.style import canvas
-from sessionstore.cli.report_questions import Question
+from sessionstore.cli.reports.pictures import spread, throughput, timeline
+from sessionstore.cli.reports.pictures.style import canvas
+from sessionstore.cli.reports.questions import Question
 from sessionstore.models import Report
 
 _DRAWINGS: dict[str, Callable[[Any, Mapping[str, Report], Question], None]] = {

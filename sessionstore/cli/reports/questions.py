@@ -9,9 +9,9 @@ from typing import Any
 
 import typer
 
-from sessionstore.cli.moments import parse_moment
 from sessionstore.cli.output import say
-from sessionstore.cli.report_kinds import DRAWABLE, KINDS, ReportKind, similar, typed
+from sessionstore.cli.reports.kinds import DRAWABLE, KINDS, ReportKind, similar, typed
+from sessionstore.cli.reports.moments import parse_moment
 
 EXTRA_IS_MISSING = 3
 PICTURES = (".png", ".svg")

@@ -7,7 +7,8 @@ from typing import Any
 from matplotlib.dates import date2num
 from matplotlib.ticker import MaxNLocator
 
-from sessionstore.cli.pictures.style import (
+from sessionstore.cli.reports.highlights import STEPS, over_time
+from sessionstore.cli.reports.pictures.style import (
     COLOURS,
     FAINT,
     calm,
@@ -18,8 +19,7 @@ from sessionstore.cli.pictures.style import (
     set_title,
     window_in_words,
 )
-from sessionstore.cli.report_highlights import STEPS, over_time
-from sessionstore.cli.report_questions import Question
+from sessionstore.cli.reports.questions import Question
 from sessionstore.models import Report
 
 STACKED = ("completed", "failed", "cancelled")

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, time, timedelta
 from itertools import groupby
 from typing import Any
 
-from sessionstore.cli.duration_classes import class_ends
-from sessionstore.cli.sparklines import bar, evenly, sparkline
+from sessionstore.cli.reports.sparklines import bar, evenly, sparkline
+from sessionstore.duration_classes import class_ends
 from sessionstore.models import Report
 
 STEPS = {"hourly": (timedelta(hours=1), "hour"), "daily": (timedelta(days=1), "day")}

@@ -1,0 +1,1 @@
+"""What the command report asks, and how its answers look."""
