@@ -21,6 +21,7 @@ from sessionstore.errors import (
     SessionLockError,
     SessionManagerError,
     SessionNotFoundError,
+    WaitTimeoutError,
 )
 from sessionstore.events import EventType
 from sessionstore.models import (
@@ -32,6 +33,7 @@ from sessionstore.models import (
     ProgressUpdate,
     Report,
     ScenePrompt,
+    SessionChange,
     SessionPage,
     Tombstone,
     TombstoneReason,
@@ -42,6 +44,7 @@ from sessionstore.settings import Settings
 if TYPE_CHECKING:
     from sessionstore.manager import SessionManager, session_manager
     from sessionstore.operations.run import GenerationRun
+    from sessionstore.operations.watching import SessionWatch
 
 __all__ = [
     "STILL_RUNNING",
@@ -72,6 +75,7 @@ __all__ = [
     "SchemaError",
     "SessionCancelledError",
     "SessionCapacityError",
+    "SessionChange",
     "SessionCorruptedError",
     "SessionFinishedError",
     "SessionLockError",
@@ -79,9 +83,11 @@ __all__ = [
     "SessionManagerError",
     "SessionNotFoundError",
     "SessionPage",
+    "SessionWatch",
     "Settings",
     "Tombstone",
     "TombstoneReason",
+    "WaitTimeoutError",
     "session_manager",
     "utc_now",
 ]
@@ -91,14 +97,15 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 def __getattr__(name: str) -> Any:
     """Loads the manager, and with it SQLAlchemy, when it is asked for: `sessionstore --help` never does."""
-    if name not in {"GenerationRun", "SessionManager", "session_manager"}:
+    if name not in {"GenerationRun", "SessionManager", "SessionWatch", "session_manager"}:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from sessionstore import manager  # noqa: PLC0415 - see above
-    from sessionstore.operations import run  # noqa: PLC0415
+    from sessionstore.operations import run, watching  # noqa: PLC0415
 
     globals().update(
         GenerationRun=run.GenerationRun,
         SessionManager=manager.SessionManager,
+        SessionWatch=watching.SessionWatch,
         session_manager=manager.session_manager,
     )
     return globals()[name]

@@ -93,6 +93,14 @@ class CallHeldError(SessionManagerError):
     call_id: str
 
 
+class WaitTimeoutError(SessionManagerError, TimeoutError):
+    """`wait_for` gave up: the session was not finished in time. Nothing was changed."""
+
+    session_id: str
+    status: str
+    seconds: float
+
+
 class ManagerClosedError(SessionManagerError):
     """The manager was shut down; its sessions are safe, open a new manager to reach them."""
 

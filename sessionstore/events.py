@@ -55,9 +55,7 @@ class CallbackRegistry:
             ValueError: for an event type that does not exist.
             TypeError: for a callback that cannot be called.
         """
-        if not callable(callback):
-            raise TypeError(f"callback must be callable, not {type(callback).__name__}")
-        known = _event_type(event_type)
+        known = checked_registration(event_type, callback)
         with self._lock:
             self._callbacks[known] = (*self._callbacks.get(known, ()), callback)
             self.is_silent = False
@@ -68,7 +66,7 @@ class CallbackRegistry:
         Raises:
             ValueError: for an event type that does not exist.
         """
-        known = _event_type(event_type)
+        known = known_event_type(event_type)
         with self._lock:
             remaining = list(self._callbacks.get(known, ()))
             if callback not in remaining:
@@ -92,7 +90,15 @@ class CallbackRegistry:
                     logger.exception("a %s callback failed", event.type, extra={"session_id": event.session_id})
 
 
-def _event_type(name: str) -> EventType:
+def checked_registration(event_type: str, callback: object) -> EventType:
+    """The type that is listened to. Raises as `CallbackRegistry.register` does."""
+    if not callable(callback):
+        raise TypeError(f"callback must be callable, not {type(callback).__name__}")
+    return known_event_type(event_type)
+
+
+def known_event_type(name: str) -> EventType:
+    """The type of that name. Raises ValueError when there is none."""
     try:
         return EventType(name)
     except ValueError:

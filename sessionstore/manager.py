@@ -8,10 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Generic, Literal, Self, TypeVar, cast, overload
 
 from sessionstore.clock import Clock
 from sessionstore.models import (
+    EveryProcessCallback,
     Finding,
     GenerationRequest,
     GenerationSession,
@@ -37,10 +38,12 @@ from sessionstore.operations import (
     scenes,
     sessions,
     statistics,
+    watching,
 )
 from sessionstore.operations.run import GenerationRun
 from sessionstore.operations.store import Store
 from sessionstore.operations.upkeep import Upkeep
+from sessionstore.operations.watching import SessionWatch
 from sessionstore.providers import ProviderCall
 from sessionstore.settings import Settings, load_settings
 
@@ -444,18 +447,69 @@ class SessionManager(Generic[RequestT, SceneT]):
         """
         return recovery.recover_corrupted(self._store, session_id)
 
-    # Callbacks
+    # Following changes
 
-    def register_session_callback(self, event_type: str, callback: SessionCallback) -> None:
+    def watch(
+        self, session_id: str, *, after: str | None = None, timeout: float | None = None
+    ) -> SessionWatch[RequestT, SceneT]:
+        """An iterator: how the session stands, then each change of it, by whatever process, as it is committed.
+
+        With `after`, the `cursor` of an item that was got earlier, perhaps by another process, it begins with what
+        happened since; with how the session stands, if that is not known any more (`event_retention_days`). No change
+        is left out or given twice, but progress ticks that follow each other closely are given as the last of them.
+        It ends with the change that finishes or removes the session, or quietly when nothing came for `timeout`
+        seconds; its `is_over` says which, and its `cursor` where to go on. A change is seen within about 50 ms. For
+        one thread at a time; it holds up no writer, and no `shutdown`.
+
+        Raises:
+            SessionNotFoundError: at once, when the session is absent; with `after`, when it never was there.
+            ValueError: also for an `after` that is no cursor.
+            SessionManagerError: inside a transaction of the same thread.
+            ManagerClosedError: also while it waits, when the manager is shut down.
+        """
+        return SessionWatch(self._store, session_id, after, timeout)
+
+    def wait_for(self, session_id: str, timeout: float | None) -> GenerationSession[RequestT, SceneT]:
+        """The session as it is once it is completed, failed or cancelled; at once when it is. None waits for ever.
+
+        Raises:
+            WaitTimeoutError: when it was not finished within `timeout` seconds.
+            SessionNotFoundError: when it is absent, or goes meanwhile.
+            SessionManagerError: inside a transaction of the same thread.
+            ManagerClosedError: also while it waits, when the manager is shut down.
+        """
+        return watching.wait_for(self._store, session_id, timeout)
+
+    @overload
+    def register_session_callback(
+        self, event_type: str, callback: SessionCallback, *, every_process: Literal[False] = False
+    ) -> None: ...
+
+    @overload
+    def register_session_callback(
+        self, event_type: str, callback: EveryProcessCallback, *, every_process: bool
+    ) -> None: ...
+
+    def register_session_callback(
+        self, event_type: str, callback: Callable[[str, Any], object], *, every_process: bool = False
+    ) -> None:
         """Has `callback(session_id, session)` called after each committed change of that type in this process.
 
         On the thread that made the change; it may call the manager. One that raises is logged and harms nobody.
         Types: created, status_changed, progress, scene_added, scenes_set, updated, completed, failed, cancelled,
         removed, expired, evicted, recovered.
-        """
-        self._store.register_callback(event_type, callback)
 
-    def unregister_session_callback(self, event_type: str, callback: SessionCallback) -> bool:
+        With `every_process` it hears of the changes of all processes, this one too: of each once, in the order of the
+        commits, within about 50 ms if the callbacks before it are quick, on one thread of the manager's own. The
+        session is as it stands when it is told, None when it is gone. Progress ticks of active sessions that follow
+        each other closely are told as one. What is committed while no manager listens is not told: see `watch`.
+
+        Raises:
+            SessionManagerError: with `every_process`, inside a transaction of the same thread.
+        """
+        self._store.register_callback(event_type, callback, every_process=every_process)
+
+    def unregister_session_callback(self, event_type: str, callback: Callable[[str, Any], object]) -> bool:
         """Takes one registration back; False when there was none."""
         return self._store.unregister_callback(event_type, callback)
 

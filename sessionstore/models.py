@@ -186,6 +186,7 @@ class GenerationSession(BaseModel, Generic[RequestT, SceneT]):
 
 
 SessionCallback = Callable[[str, GenerationSession[Any, Any]], object]
+EveryProcessCallback = Callable[[str, GenerationSession[Any, Any] | None], object]
 
 
 class SessionPage(BaseModel, Generic[RequestT, SceneT]):
@@ -193,6 +194,26 @@ class SessionPage(BaseModel, Generic[RequestT, SceneT]):
 
     sessions: list[GenerationSession[RequestT, SceneT]]
     next_cursor: str | None
+
+
+class SessionChange(BaseModel, Generic[RequestT, SceneT]):
+    """One item of `watch`: what happened to a session, and how the session stood when that was read.
+
+    `event_type` is "state" (how it stands, the first item), "progress" (ticks, coalesced), or one of the history:
+    created, status_changed, scene_added, scenes_set, updated, recovered; removed, expired, evicted, cleared. `status`
+    and `attempt` are those right after the event; `session` may be ahead of it, and is None once it is gone.
+    `occurred_at` of a state or progress is the time of the last write. `cursor` is for `watch(after=...)`: opaque text,
+    of use to any process, which goes on right behind this item.
+    """
+
+    cursor: str
+    event_type: str
+    session_id: str
+    status: GenerationStatus
+    scene_number: int | None
+    attempt: int
+    occurred_at: UtcDatetime
+    session: GenerationSession[RequestT, SceneT] | None
 
 
 class TombstoneReason(StrEnum):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sessionstore.cli import changing, demo, reading, reporting, tracking, working
+from sessionstore.cli import changing, demo, following, reading, reporting, tracking, working
 from sessionstore.cli.output import say
 from sessionstore.errors import SchemaError, SessionManagerError
 
@@ -26,6 +26,8 @@ for command in (
     tracking.retry,
     reading.list_,
     reading.show,
+    following.watch,
+    following.top,
     reading.stats,
     reading.health,
     reporting.report,

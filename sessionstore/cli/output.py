@@ -35,9 +35,9 @@ def print_json(value: Any) -> None:
 
 def print_tsv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """One line a row, every value whole; tabs and line ends in it are escaped."""
-    print("\t".join(columns))
+    print(plain_line(columns))
     for row in rows:
-        print("\t".join(_plain(value).translate(_ESCAPES) for value in row))
+        print(plain_line(row))
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -59,6 +59,11 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str
     for row in rows:
         table.add_row(*(Text(_readable(value)) for value in row))
     console().print(table)
+
+
+def plain_line(values: Iterable[Any]) -> str:
+    """Values for programs: tab-separated, each whole."""
+    return "\t".join(_plain(value).translate(_ESCAPES) for value in values)
 
 
 def print_facts(facts: Mapping[str, Any], title: str | None = None) -> None:

@@ -9,11 +9,14 @@ from typing import Any
 from sessionstore.clock import Clock, as_utc, utc_now
 from sessionstore.errors import SessionManagerError
 from sessionstore.events import CallbackRegistry
-from sessionstore.models import SessionCallback
+from sessionstore.models import EveryProcessCallback
 from sessionstore.operations.accesses import AccessTimes
+from sessionstore.operations.feed import Feed
 from sessionstore.operations.heartbeats import Heartbeats
+from sessionstore.operations.listening import EveryProcessCallbacks
 from sessionstore.persistence.codec import SessionCodec
 from sessionstore.persistence.engines import open_engine
+from sessionstore.persistence.engines.gate import Place
 from sessionstore.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
@@ -38,6 +41,8 @@ class Store:
         self.accesses = AccessTimes()
         self.engine = open_engine(settings, clock=self.clock, codec=self.codec, callbacks=self.callbacks)
         self.heartbeats = Heartbeats(self.engine, self.now)
+        self.feed = Feed(self.engine)
+        self.every_process_callbacks = EveryProcessCallbacks(self.engine, self.feed)
         # Pending sessions that the models of this store cannot read, by the version that they could not.
         self.unreadable: dict[str, int] = {}
         # Ids of paid calls whose request is on its way from this process.
@@ -53,13 +58,20 @@ class Store:
         with self._reconfiguring:
             self.settings = load_settings(self.settings, **changes)
 
-    def register_callback(self, event_type: str, callback: SessionCallback) -> None:
-        """As `CallbackRegistry.register`; refused once the store is closed."""
-        self.engine.gate.run(lambda _, wanted: self.callbacks.register(event_type, wanted), callback)
+    def register_callback(self, event_type: str, callback: EveryProcessCallback, *, every_process: bool) -> None:
+        """Adds it to one of the two registries; refused once the store is closed."""
+        registry = self.every_process_callbacks if every_process else self.callbacks
+        self.engine.gate.run(lambda _, wanted: registry.register(event_type, wanted), callback)
 
-    def unregister_callback(self, event_type: str, callback: SessionCallback) -> bool:
-        """As `CallbackRegistry.unregister`; refused once the store is closed."""
-        return self.engine.gate.run(lambda _, wanted: self.callbacks.unregister(event_type, wanted), callback)
+    def unregister_callback(self, event_type: str, callback: EveryProcessCallback) -> bool:
+        """Takes one registration back from whichever has it; refused once the store is closed."""
+
+        def unregister(_: Place, callback: EveryProcessCallback) -> bool:
+            return self.callbacks.unregister(event_type, callback) or self.every_process_callbacks.unregister(
+                event_type, callback
+            )
+
+        return self.engine.gate.run(unregister, callback)
 
     def close(self, timeout: float) -> bool:
         """Lets running calls finish and closes; False when they took over `timeout` seconds. Sessions stay.
@@ -67,9 +79,18 @@ class Store:
         Those that this store's runs hold are given back.
         """
         deadline = time.monotonic() + timeout
-        if not self.engine.gate.shut(timeout) or not self.heartbeats.stop(max(0.0, deadline - time.monotonic())):
+
+        def left() -> float:
+            return max(0.0, deadline - time.monotonic())
+
+        # First, so that watchers, who are no running calls, find it shut when they are woken up.
+        self.engine.gate.shut(0)
+        self.every_process_callbacks.stop(0)
+        if not self.feed.stop(left()) or not self.engine.gate.shut(left()):
             return False
-        return self.engine.close(max(0.0, deadline - time.monotonic()), self._finish)
+        if not self.every_process_callbacks.stop(left()) or not self.heartbeats.stop(left()):
+            return False
+        return self.engine.close(left(), self._finish)
 
     def _finish(self) -> None:
         self.heartbeats.finish()

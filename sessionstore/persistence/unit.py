@@ -11,6 +11,7 @@ from sessionstore.persistence.audit import AuditRepository
 from sessionstore.persistence.calls import CallRepository
 from sessionstore.persistence.codec import SessionCodec
 from sessionstore.persistence.execution import Executor
+from sessionstore.persistence.following import ChangeRepository
 from sessionstore.persistence.history import HistoryRepository
 from sessionstore.persistence.reports import ReportRepository
 from sessionstore.persistence.repository import SessionRepository
@@ -51,6 +52,11 @@ class UnitOfWork:
     def history(self) -> HistoryRepository:
         """What is kept of changes, and of sessions that are gone."""
         return HistoryRepository(self._statements, self.now)
+
+    @property
+    def changes(self) -> ChangeRepository:
+        """What changed since somebody last looked."""
+        return ChangeRepository(self._statements)
 
     @property
     def runs(self) -> RunRepository:

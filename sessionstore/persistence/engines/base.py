@@ -169,6 +169,10 @@ class Engine(ABC):
         """Closes everything; nobody uses it any more."""
 
     @abstractmethod
+    def change_mark(self) -> int:
+        """Differs from the last time once somebody, of whatever process, committed since. Cheap; for one thread."""
+
+    @abstractmethod
     def reclaim_space(self) -> bool:
         """Gives a bounded part of the space that deleted rows left back; True while there is more."""
 

@@ -18,6 +18,7 @@ from sessionstore.errors import (
     SessionLockError,
     SessionManagerError,
     SessionNotFoundError,
+    WaitTimeoutError,
 )
 from sessionstore.testing.contract.group import ContractGroup, Execute, Manager, OpenManager, a_request
 
@@ -32,6 +33,7 @@ ERRORS = [
     SessionCorruptedError("Does not validate.", session_id="a", where="scenes"),
     LeaseHeldError("Held.", session_id="a", holder="gpu-1"),
     LeaseLostError("Lost.", session_id="a", holder=None),
+    WaitTimeoutError("Not finished.", session_id="a", status="processing", seconds=2.5),
     ManagerClosedError("Shut down."),
     DatabaseUnavailableError("Away.", in_doubt=True),
     SchemaError("Ahead.", found="9999", expected="0002"),

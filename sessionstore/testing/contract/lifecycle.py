@@ -62,6 +62,8 @@ CALLS: dict[str, Callable[[Manager], object]] = {
     "unregister_session_callback": lambda manager: manager.unregister_session_callback("created", lambda *_: None),
     "update_session_progress": lambda manager: manager.update_session_progress("mine", 1, 2, "late"),
     "update_session_status": lambda manager: manager.update_session_status("mine", "failed"),
+    "wait_for": lambda manager: manager.wait_for("mine", 1),
+    "watch": lambda manager: manager.watch("mine"),
     "with_session_lock": lambda manager: manager.with_session_lock("mine", lambda _: None),
 }
 # These are no calls of an open manager.

@@ -178,7 +178,7 @@ class RefusalsContract(ContractGroup):
 
     def test_a_callback_that_cannot_be_called_is_refused(self, manager: Manager) -> None:
         with pytest.raises(TypeError, match="callback"):
-            manager.register_session_callback("created", "print")  # type: ignore[arg-type]  # the point
+            manager.register_session_callback("created", "print")  # type: ignore[call-overload]  # the point
 
     def test_nothing_is_announced_of_what_was_refused(self, manager: Manager) -> None:
         session_id = manager.create_session(a_request())

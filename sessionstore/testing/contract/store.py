@@ -7,7 +7,9 @@ from sessionstore.testing.contract.copies import CopiesContract
 from sessionstore.testing.contract.creation import CreationContract
 from sessionstore.testing.contract.ends import EndsContract
 from sessionstore.testing.contract.errors import ErrorsContract
+from sessionstore.testing.contract.every_process import EveryProcessContract
 from sessionstore.testing.contract.fencing import FencingContract
+from sessionstore.testing.contract.following import FollowingContract
 from sessionstore.testing.contract.group import ContractGroup
 from sessionstore.testing.contract.held_calls import HeldCallsContract
 from sessionstore.testing.contract.interrupted import InterruptedContract
@@ -68,6 +70,8 @@ class StoreContract(
     PaidCallsContract,
     HeldCallsContract,
     SparingContract,
+    FollowingContract,
+    EveryProcessContract,
     LifecycleContract,
     CopiesContract,
     ContractGroup,

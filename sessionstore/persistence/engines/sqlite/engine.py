@@ -25,6 +25,7 @@ from sessionstore.persistence.engines.sqlite.errors import translating
 from sessionstore.persistence.engines.sqlite.file import DatabaseFile
 from sessionstore.persistence.engines.sqlite.group_commit import GroupCommit
 from sessionstore.persistence.engines.sqlite.guard import FileGuard
+from sessionstore.persistence.engines.sqlite.mark import ChangeMark
 from sessionstore.persistence.engines.sqlite.queue import WriteQueue
 from sessionstore.persistence.engines.sqlite.readers import Readers
 from sessionstore.persistence.engines.sqlite.schema import ensure_schema
@@ -66,6 +67,7 @@ class SqliteEngine(Engine):
             self._file.remember()
             self._guard = FileGuard(self._file.path, self._file.identity)
             self._checkpoints = Checkpointer(self._connect())
+        self._mark = ChangeMark(self._connect)
         self._commits = GroupCommit(self._queue, self._writer, self._file, self._checkpoints, self._unit)
 
     def __str__(self) -> str:
@@ -91,10 +93,18 @@ class SqliteEngine(Engine):
             self._commits.checkpoint()
             self._checkpoints.close()
             self._readers.close()
+            self._mark.close()
             self._writer.close()
 
     def _limit_wait(self, seconds: float) -> None:
         self._queue.lock_timeout = min(self._queue.lock_timeout, seconds)
+
+    def change_mark(self) -> int:
+        return self.gate.run(self._look_at_mark, None)
+
+    def _look_at_mark(self, place: Place, _: None) -> int:
+        with translating(str(self._file)):
+            return self._mark.look()
 
     def reclaim_space(self) -> bool:
         return self.write_alone(self._reclaim)

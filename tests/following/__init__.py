@@ -1,0 +1,1 @@
+"""Following changes across real processes, on SQLite."""

@@ -1,0 +1,123 @@
+"""The thread that looks: forced races with it, outages, and forks, on SQLite."""
+
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sessionstore import DatabaseUnavailableError
+from sessionstore.operations import feed
+from sessionstore.operations.feed import Follower
+from sessionstore.operations.watching import SessionWatch
+from sessionstore.persistence.engines.sqlite.mark import ChangeMark
+from tests.concurrency import PATIENCE_SECONDS, Caller, engine_of, manager_on, request, scene, wait_until
+from tests.workers import in_child
+
+
+def item(watch: "SessionWatch[Any, Any]") -> str:
+    change = watch.next_within(PATIENCE_SECONDS)
+    assert change is not None
+    return change.event_type
+
+
+def test_a_commit_that_was_noticed_while_a_watcher_read_is_told(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager, other = manager_on(database), manager_on(database)
+    for name in "ab":
+        manager.create_session(request(), session_id=name)
+    watch, bystander = manager.watch("a"), manager.watch("b")
+    assert [item(watch), item(bystander)] == ["state", "state"]
+    move = Follower.move
+
+    def move_late(follower: Follower, *position: int) -> None:
+        if follower is watch._follower:
+            monkeypatch.setattr(Follower, "move", move)
+            other.add_scene_to_session("a", scene(2))
+            # The feed has seen that commit, at a time when it did not look after this watcher.
+            wait_until(lambda: bystander._follower.known_to > position[0])
+        move(follower, *position)
+
+    monkeypatch.setattr(Follower, "move", move_late)
+    other.add_scene_to_session("a", scene(1))
+    assert [item(watch), item(watch)] == ["scene_added", "scene_added"]
+    for each in (manager, other):
+        assert each.shutdown()
+
+
+def test_watchers_hear_of_a_database_that_fails_and_the_next_ones_go_on(
+    database: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(feed, "OUTAGE_LOOK_SECONDS", 0.02)
+    manager, engine = manager_on(database), None
+    manager.create_session(request(), session_id="a")
+    watch, engine = manager.watch("a"), engine_of(manager)
+    assert item(watch) == "state"
+    waiting = Caller(lambda: next(watch))
+    with monkeypatch.context() as broken:
+        broken.setattr(ChangeMark, "look", lambda _: fail())
+        broken.setattr(engine._readers, "run", lambda _: fail_translated())
+        waiting.join()
+    assert isinstance(waiting.error, DatabaseUnavailableError)
+    after = manager.watch("a", after=watch.cursor)
+    manager.add_scene_to_session("a", scene(1))
+    assert item(after) == "scene_added"
+    assert sum(record.levelname == "ERROR" for record in caplog.records) == 1
+    assert manager.shutdown()
+
+
+def test_a_watcher_outlives_a_look_that_failed(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "OUTAGE_LOOK_SECONDS", 0.02)
+    manager = manager_on(database)
+    manager.create_session(request(), session_id="a")
+    watch, failed = manager.watch("a"), threading.Event()
+    assert item(watch) == "state"
+
+    def fail_once(mark: ChangeMark) -> int:
+        monkeypatch.undo()
+        failed.set()
+        return fail()
+
+    monkeypatch.setattr(ChangeMark, "look", fail_once)
+    waiting = Caller(lambda: item(watch))
+    assert failed.wait(PATIENCE_SECONDS)
+    manager.add_scene_to_session("a", scene(1))
+    assert waiting.finish() == "scene_added"
+    assert manager.shutdown()
+
+
+def test_a_connection_that_failed_is_replaced(database: Path) -> None:
+    manager = manager_on(database)
+    engine = engine_of(manager)
+    engine.change_mark()
+    assert engine._mark._connection is not None
+    engine._mark._connection.close()
+    with pytest.raises(DatabaseUnavailableError):
+        engine.change_mark()
+    before = engine.change_mark()
+    manager.create_session(request())
+    assert engine.change_mark() != before
+    assert engine.change_mark() == engine.change_mark()
+    assert manager.shutdown()
+
+
+def test_a_watch_is_refused_in_a_forked_child(database: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    manager = manager_on(database)
+    manager.create_session(request(), session_id="a")
+    watch = manager.watch("a")
+    assert item(watch) == "state"
+    in_child(lambda: next(watch))
+    assert "child: DatabaseUnavailableError" in capfd.readouterr().out
+    manager.add_scene_to_session("a", scene(1))
+    assert item(watch) == "scene_added"
+    assert manager.shutdown()
+
+
+def fail() -> int:
+    raise sqlite3.OperationalError("disk I/O error")
+
+
+def fail_translated() -> None:
+    raise DatabaseUnavailableError("disk I/O error")
