@@ -21,6 +21,8 @@ COMMANDS = [
     "held",
     "list",
     "show",
+    "watch",
+    "top",
     "stats",
     "health",
     "report",
@@ -47,11 +49,11 @@ def sessionstore(*arguments: str, folder: Path, **environment: str) -> subproces
     )
 
 
-def on_a_terminal(*arguments: str, folder: Path, columns: int = 100) -> str:
+def on_a_terminal(*arguments: str, folder: Path, columns: int = 100, **variables: str) -> str:
     """What a person sees: the output of a command whose standard output is a terminal."""
     controller, terminal = pty.openpty()
     command = [sys.executable, "-m", "sessionstore", *arguments]
-    environment = os.environ | {"COLUMNS": str(columns), "TERM": "xterm"}
+    environment = os.environ | {"COLUMNS": str(columns), "TERM": "xterm"} | variables
     process = subprocess.Popen(command, cwd=folder, env=environment, stdin=terminal, stdout=terminal, stderr=terminal)
     os.close(terminal)
     seen = b""
@@ -197,7 +199,7 @@ def test_config_hides_a_password(tmp_path: Path) -> None:
 
 
 def test_looking_at_a_database_that_is_not_there_makes_none(tmp_path: Path) -> None:
-    for command in ("list", "stats", "health", "check", "cleanup"):
+    for command in ("list", "top", "stats", "health", "check", "cleanup"):
         done = sessionstore(command, folder=tmp_path)
         assert done.returncode == 1
         assert "there is no database" in done.stderr

@@ -40,6 +40,7 @@ def test_the_code_runs_as_it_stands(code: str, capsys: pytest.CaptureFixture[str
         "completed 100.0 ['Scene 1', 'Scene 2']",
         "removed 2 True",
         "completed at attempt 1",
+        "completed with 1 scene",
     }
 
 

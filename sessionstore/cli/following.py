@@ -10,10 +10,9 @@ from pydantic_core import to_json
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
-from rich.text import Text
 
 from sessionstore.cli.opening import AsJson, Database, open_manager
-from sessionstore.cli.output import console, is_for_people, plain_line, print_json, print_rows
+from sessionstore.cli.output import console, is_for_people, plain_line, print_json, print_rows, readable_line
 from sessionstore.models import SECONDS_PER_HOUR, GenerationSession, GenerationStatus, SessionChange
 
 if TYPE_CHECKING:
@@ -62,12 +61,12 @@ def _print_change(change: SessionChange, as_json: bool) -> None:
     if as_json:
         print(to_json(change).decode(), flush=True)
     elif is_for_people():
-        console().print(_sentence(change), soft_wrap=True)
+        console().print(readable_line(_sentence(change)), soft_wrap=True)
     else:
         print(plain_line(_facts(change)), flush=True)
 
 
-def _sentence(change: SessionChange) -> Text:
+def _sentence(change: SessionChange) -> str:
     session, told = change.session, ""
     if change.scene_number is not None:
         told = f"scene {change.scene_number}"
@@ -77,7 +76,7 @@ def _sentence(change: SessionChange) -> Text:
         told = session.error_message or ""
     standing = "" if session is None else f"{_scenes(session):>7} scenes {session.get_completion_percentage():>5g}%"
     when = f"{change.occurred_at:%Y-%m-%d %H:%M:%S}"
-    return Text(f"{when}  {change.event_type:<14}  {change.status:<11}  {standing}  {told}".rstrip())
+    return f"{when}  {change.event_type:<14}  {change.status:<11}  {standing}  {told}".rstrip()
 
 
 def _facts(change: SessionChange) -> list[Any]:
@@ -167,7 +166,7 @@ def _table(survey: Survey) -> Table:
     for session in survey.sessions:
         session_id, status, _, *rest = _row(session)
         bar = ProgressBar(total=100, completed=session.get_completion_percentage(), width=BAR_COLUMNS)
-        table.add_row(Text(session_id), Text(status), bar, *(Text(str(value or "")) for value in rest))
+        table.add_row(readable_line(session_id), status, bar, *(readable_line(value or "") for value in rest))
     return table
 
 

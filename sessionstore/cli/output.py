@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+# What a terminal would take for orders; texts of strangers are printed.
+_CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "�")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -66,6 +68,11 @@ def plain_line(values: Iterable[Any]) -> str:
     return "\t".join(_plain(value).translate(_ESCAPES) for value in values)
 
 
+def readable_line(text: str) -> Text:
+    """A text of strangers for people, on one line and without what a terminal would take for orders."""
+    return Text(text.translate(_ESCAPES).translate(_CONTROLS))
+
+
 def print_facts(facts: Mapping[str, Any], title: str | None = None) -> None:
     """Names and values; a nested mapping becomes lines with dotted names."""
     print_rows(["name", "value"], _flattened(facts), title)
@@ -86,4 +93,4 @@ def _plain(value: Any) -> str:
 
 
 def _readable(value: Any) -> str:
-    return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else _plain(value)
+    return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else _plain(value).translate(_CONTROLS)

@@ -1,4 +1,4 @@
-"""The thread that looks: forced races with it, outages, and forks, on SQLite."""
+"""The thread that looks: forced races with it, and outages, on SQLite."""
 
 import sqlite3
 import threading
@@ -13,7 +13,6 @@ from sessionstore.operations.feed import Follower
 from sessionstore.operations.watching import SessionWatch
 from sessionstore.persistence.engines.sqlite.mark import ChangeMark
 from tests.concurrency import PATIENCE_SECONDS, Caller, engine_of, manager_on, request, scene, wait_until
-from tests.workers import in_child
 
 
 def item(watch: "SessionWatch[Any, Any]") -> str:
@@ -100,18 +99,6 @@ def test_a_connection_that_failed_is_replaced(database: Path) -> None:
     manager.create_session(request())
     assert engine.change_mark() != before
     assert engine.change_mark() == engine.change_mark()
-    assert manager.shutdown()
-
-
-def test_a_watch_is_refused_in_a_forked_child(database: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    manager = manager_on(database)
-    manager.create_session(request(), session_id="a")
-    watch = manager.watch("a")
-    assert item(watch) == "state"
-    in_child(lambda: next(watch))
-    assert "child: DatabaseUnavailableError" in capfd.readouterr().out
-    manager.add_scene_to_session("a", scene(1))
-    assert item(watch) == "scene_added"
     assert manager.shutdown()
 
 

@@ -43,7 +43,8 @@ def begin(database: Path) -> SessionManager:
 
 def test_a_reader_that_begins_again_anywhere_misses_nothing_of_two_writing_processes(database: Path) -> None:
     manager, chance = begin(database), random.Random(3)
-    told, cursor = [("status_changed", None)], manager.watch(WATCHED).cursor
+    cursor = manager.watch(WATCHED).cursor
+    told: list[tuple[str, int | None]] = [("status_changed", None)]
     with (
         FollowingWorker("write", database, 0, 120, "none") as first,
         FollowingWorker("write", database, 1000, 120, "none") as second,
@@ -174,3 +175,9 @@ def test_a_shutdown_closes_the_connection_that_looks_for_changes(database: Path)
     assert manager.shutdown()
     # The last one out has put the WAL away: the connection that looks was closed in time.
     assert not Path(f"{database}-wal").exists()
+
+
+def test_a_watch_is_refused_in_a_forked_child_and_goes_on_in_its_parent(database: Path) -> None:
+    assert begin(database).shutdown()
+    with FollowingWorker("fork", database) as worker:
+        assert worker.rest() == ["child: DatabaseUnavailableError", "parent: scene_added"]

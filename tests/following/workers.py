@@ -8,17 +8,19 @@ from pathlib import Path
 
 from sessionstore import SessionManager
 from tests.concurrency import manager_on, request, scene
-from tests.workers import PATIENCE_SECONDS, ROOT, Worker, say, wait_for_go
+from tests.workers import PATIENCE_SECONDS, ROOT, Worker, in_child, say, wait_for_go
 
 WATCHED = "watched"
 
 
 class FollowingWorker(Worker):
-    """A process of this module."""
+    """A process of `module`."""
+
+    module = "tests.following.workers"
 
     def __init__(self, name: str, database: Path, *arguments: object) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.following.workers", name, str(database), *map(str, arguments)],
+            [sys.executable, "-m", self.module, name, str(database), *map(str, arguments)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -73,13 +75,24 @@ def hear(database: Path) -> None:
         for event_type in ("created", "scene_added", "progress", "completed"):
             manager.register_session_callback(
                 event_type,
-                lambda session_id, _, name=event_type: say(f"{name} {session_id}"),  # type: ignore[misc]
+                lambda session_id, _, name=event_type: say(f"{name} {session_id}"),
                 every_process=True,
             )
         manager.register_session_callback("removed", lambda *_: removed.set(), every_process=True)
         say("ready")
         removed.wait(PATIENCE_SECONDS)
     say("end")
+
+
+def fork(database: Path) -> None:
+    """A child goes on with a watch of its parent, then the parent does."""
+    manager = manager_on(database)
+    watched = manager.watch(WATCHED)
+    next(watched)
+    in_child(lambda: next(watched))
+    manager.add_scene_to_session(WATCHED, scene(1))
+    say(f"parent: {next(watched).event_type}")
+    manager.shutdown()
 
 
 if __name__ == "__main__":
@@ -89,5 +102,6 @@ if __name__ == "__main__":
         "write_for_ever": write_for_ever,
         "watch": watch,
         "hear": hear,
+        "fork": fork,
     }
     commands[command](Path(path), *rest)

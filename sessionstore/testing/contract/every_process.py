@@ -135,7 +135,7 @@ class EveryProcessContract(ContractGroup):
         manager.register_session_callback("scene_added", lambda session_id, _: local.append(session_id))
 
         def write(writer: Manager, session_id: str) -> None:
-            for number in range(250):
+            for number in range(120):
                 writer.add_scene_to_session(session_id, a_scene(number))
             writer.update_session_status(session_id, "completed")
 
@@ -145,7 +145,7 @@ class EveryProcessContract(ContractGroup):
         added = select(EventRow.session_id).where(EventRow.event_type == "scene_added").order_by(EventRow.event_id)
         recorded = [session_id for (session_id,) in execute(added)]
         assert [each.session_id for each in heard if each.event_type == "scene_added"] == recorded
-        assert (len(recorded), local) == (500, [first] * 250)
+        assert (len(recorded), local) == (240, [first] * 120)
 
     def test_what_another_process_undoes_is_not_told(self, open_manager: OpenManager) -> None:
         manager, other = open_manager(), open_manager()
@@ -344,13 +344,13 @@ class EveryProcessContract(ContractGroup):
         assert [each.event_type for each in heard] == ["created"]
         assert any("no callback is called" in record.message for record in caplog.records)
 
-    @pytest.mark.parametrize("event_type", EVENT_TYPES)
-    def test_every_event_type_can_be_heard_of_every_process(self, manager: Manager, event_type: str) -> None:
+    def test_every_event_type_can_be_heard_of_every_process(self, manager: Manager) -> None:
         def callback(session_id: str, session: object) -> None: ...
 
-        manager.register_session_callback(event_type, callback, every_process=True)
+        for event_type in EVENT_TYPES:
+            manager.register_session_callback(event_type, callback, every_process=True)
 
-        assert manager.unregister_session_callback(event_type, callback) is True
+        assert all(manager.unregister_session_callback(event_type, callback) for event_type in EVENT_TYPES)
 
     def test_what_cannot_be_registered_is_refused(self, manager: Manager) -> None:
         with pytest.raises(ValueError, match="event_type"):
