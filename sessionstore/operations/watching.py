@@ -15,9 +15,7 @@ from sessionstore.operations.changes import absent
 from sessionstore.operations.feed import Follower
 from sessionstore.operations.readings import WAYS_TO_GO, cursor_at, position_in, read_from, read_on, read_state
 from sessionstore.operations.store import Store
-
-# A year: more than anybody waits for, and less than any system's timers take.
-LONGEST_WAIT_SECONDS = 365 * 24 * 3600.0
+from sessionstore.operations.upkeep import LONGEST_WAIT_SECONDS
 
 
 class SessionWatch(Iterator[SessionChange[RequestT, SceneT]], Generic[RequestT, SceneT]):
@@ -77,11 +75,10 @@ class SessionWatch(Iterator[SessionChange[RequestT, SceneT]], Generic[RequestT, 
         _require_outside(self._store, "watch()")
         deadline = math.inf if seconds is None else time.monotonic() + seconds
         while not self._items:
+            # Also of a callback, which could read on while the store waits for it.
             self._store.engine.gate.require_open()
             if self._is_over or self._is_closed or not self._follower.wait(_seconds_until(deadline)):
                 return None
-            # Asked again, for it may be the shutdown that ended the wait; a callback could read even then.
-            self._store.engine.gate.require_open()
             self._read_on()
         change = self._items.popleft()
         self._given = change.cursor
@@ -103,14 +100,14 @@ def wait_for(store: Store, session_id: str, timeout: float | None) -> Generation
     seconds = math.inf if timeout is None else checked_timeout(timeout, "timeout")
     deadline = time.monotonic() + seconds
     _require_outside(store, "wait_for()")
-    changes: SessionWatch[Any, Any] = SessionWatch(store, session_id, None, None)
-    status = None
+    changes, status = _watch(store, session_id, None), None
     while True:
         change = changes.next_within(_seconds_until(deadline))
         if change is None and changes.is_over:
             # It was put back before anybody could look at how it had ended.
-            changes = SessionWatch(store, session_id, changes.cursor, None)
+            changes = _watch(store, session_id, changes.cursor)
         elif change is None:
+            changes.close()
             raise WaitTimeoutError(
                 f"session {session_id!r} is still {status} after {seconds:g} s; wait again, or cancel_session()",
                 session_id=session_id,
@@ -123,6 +120,10 @@ def wait_for(store: Store, session_id: str, timeout: float | None) -> Generation
             return change.session
         else:
             status = change.status
+
+
+def _watch(store: Store, session_id: str, after: str | None) -> SessionWatch[Any, Any]:
+    return SessionWatch(store, session_id, after, None)
 
 
 def _require_outside(store: Store, call: str) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from sessionstore import DatabaseUnavailableError
+from sessionstore import DatabaseUnavailableError, ManagerClosedError
 from sessionstore.operations import feed
-from sessionstore.operations.feed import Follower
+from sessionstore.operations.feed import Feed, Follower
 from sessionstore.operations.watching import SessionWatch
 from sessionstore.persistence.engines.sqlite.mark import ChangeMark
 from tests.concurrency import PATIENCE_SECONDS, Caller, engine_of, manager_on, request, scene, wait_until
@@ -44,6 +44,26 @@ def test_a_commit_that_was_noticed_while_a_watcher_read_is_told(
     assert [item(watch), item(watch)] == ["scene_added", "scene_added"]
     for each in (manager, other):
         assert each.shutdown()
+
+
+def test_watchers_that_are_woken_by_a_shutdown_find_the_store_shut_already(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = manager_on(database)
+    manager.create_session(request(), session_id="a")
+    watch, stop = manager.watch("a"), Feed.stop
+    assert item(watch) == "state"
+    waiting = Caller(lambda: next(watch))
+
+    def stop_and_see(feed: Feed, timeout: float) -> bool:
+        # Whoever was woken up before the store is shut would go on waiting, and nobody wakes them again.
+        stopped = stop(feed, timeout)
+        waiting.join()
+        return stopped
+
+    monkeypatch.setattr(Feed, "stop", stop_and_see)
+    assert manager.shutdown()
+    assert isinstance(waiting.error, ManagerClosedError)
 
 
 def test_watchers_hear_of_a_database_that_fails_and_the_next_ones_go_on(

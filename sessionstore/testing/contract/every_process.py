@@ -328,6 +328,19 @@ class EveryProcessContract(ContractGroup):
 
         assert calls == ["one", "two"]
 
+    def test_progress_of_before_the_registration_is_not_told(self, open_manager: OpenManager) -> None:
+        manager, other = open_manager(), open_manager()
+        session_id = create_in_status(manager, "processing")
+        other.update_session_progress(session_id, 1, 2, "half")
+        heard = hear(manager, "progress", "created")
+
+        other.create_session(a_request())
+        until(lambda: heard)
+        other.update_session_progress(session_id, 2, 2, "whole")
+        until(lambda: len(heard) > 1)
+
+        assert [(each.event_type, step_of(each.session)) for each in heard] == [("created", None), ("progress", 2)]
+
     def test_of_a_corrupted_session_nobody_is_told_but_the_log(
         self, open_manager: OpenManager, execute: Execute, caplog: pytest.LogCaptureFixture
     ) -> None:

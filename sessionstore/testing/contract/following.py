@@ -587,14 +587,20 @@ class FollowingContract(ContractGroup):
         def is_looking() -> bool:
             return any(thread.name == "sessionstore-feed" for thread in threading.enumerate())
 
-        sessions = [manager.create_session(a_request()) for _ in range(2)]
-        dropped, closed = (manager.watch(session_id) for session_id in sessions)
+        sessions = [manager.create_session(a_request()) for _ in range(3)]
+        dropped, closed, over = (manager.watch(session_id) for session_id in sessions)
         assert is_looking()
 
         del dropped
         closed.close()
+        manager.update_session_status(sessions[2], "completed")
+        assert types(list(over)) == ["state", "status_changed"]
+        with pytest.raises(WaitTimeoutError) as kept:
+            manager.wait_for(sessions[0], 0)
 
         until(lambda: not is_looking())
+        # Though an error that is kept holds on to what it came from.
+        assert kept.value.session_id == sessions[0]
         assert types(told(manager.watch(sessions[0]), 1)) == ["state"]
 
     # wait_for
