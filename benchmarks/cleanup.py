@@ -1,56 +1,24 @@
 """Deleting many expired sessions while somebody writes, and giving the space back."""
 
-import threading
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
-from types import TracebackType
-from typing import Self
 
 from benchmarks import disk
 from benchmarks.contestants import STORE
-from benchmarks.contestants.base import Contestant
 from benchmarks.contestants.this_store import ThisStore
 from benchmarks.filling import Filling
-from benchmarks.generation import run_generation
-from benchmarks.notes import Acknowledged, Notes
+from benchmarks.notes import Acknowledged
 from benchmarks.processes import run_fresh
 from benchmarks.results import Cleanup
 from benchmarks.verification import verify
+from benchmarks.writer import Writer
 from sessionstore.testing import wait_for_cleanup
 
 MOST_EXPIRED = 100_000
 # How long a pass of the scheduled cleanup, which gives the space back, may take.
 PATIENCE_SECONDS = 1800
-
-
-class Writer(AbstractContextManager["Writer"]):
-    """A thread that keeps generating until the end of the block."""
-
-    def __init__(self, store: Contestant) -> None:
-        self.notes = Notes()
-        self.acknowledged: list[Acknowledged] = []
-        self._store = store
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._write)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._is_over.set()
-        self._thread.join()
-
-    def _write(self) -> None:
-        while not self._is_over.is_set():
-            each = run_generation(self._store, self.notes)
-            if each is not None:
-                self.acknowledged.append(each)
 
 
 def measure_cleanup(path: Path, filling: Filling) -> Cleanup:

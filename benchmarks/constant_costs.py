@@ -39,11 +39,11 @@ def _measure(path: Path, filling: Filling) -> list[Cost]:
 def _looking(path: Path, filling: Filling) -> Iterator[Cost]:
     store = ThisStore(path, "full")
     manager = store.manager
-    yield from _costs({COUNT: manager.get_session_count})
-    yield from _costs({HEALTH: manager.get_health_status})
-    yield from _costs({STATS: manager.get_performance_stats})
+    yield from costs_of({COUNT: manager.get_session_count})
+    yield from costs_of({HEALTH: manager.get_health_status})
+    yield from costs_of({STATS: manager.get_performance_stats})
     before, cursor = filling.created_at(filling.batch), _last_cursor(manager, filling)
-    yield from _costs(
+    yield from costs_of(
         {
             FRONT_PAGE: partial(manager.list_sessions, limit=PAGE_SESSIONS),
             LAST_PAGE: partial(manager.list_sessions, created_before=before, cursor=cursor, limit=PAGE_SESSIONS),
@@ -74,11 +74,11 @@ def _creating(path: Path) -> Iterator[Cost]:
         with SessionManager(None, None, database_url=f"sqlite:///{path}") as counting:
             capacity = counting.get_session_count()
         store = ThisStore(path, "full", max_sessions=capacity, **overrides)
-        yield from _costs({call: partial(store.manager.create_session, request, metadata={"user": "u-17"})})
+        yield from costs_of({call: partial(store.manager.create_session, request, metadata={"user": "u-17"})})
         store.close()
 
 
-def _costs(calls: Mapping[str, Callable[[], object]]) -> Iterator[Cost]:
+def costs_of(calls: Mapping[str, Callable[[], object]]) -> Iterator[Cost]:
     """Of several they are called in turn, so that they can be compared."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     end = perf_counter() + MOST_SECONDS * len(calls)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 
 from benchmarks.contestants import BASELINE, STORE
 from benchmarks.contestants.hand_written import HandWritten
@@ -21,7 +22,9 @@ FEWEST_SESSIONS = 2 * SMALL_BATCH
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """So many sessions from `begun_at` on, evenly over `SPREAD`, a batch at a time."""
+    """So many sessions from `begun_at` on, evenly over `spread`, a batch at a time."""
+
+    spread: ClassVar = SPREAD
 
     sessions: int
     begun_at: datetime
@@ -32,7 +35,7 @@ class Filling:
 
     def created_at(self, session: int) -> datetime:
         """When that session was created, the oldest being 0."""
-        return self.begun_at + SPREAD * (session // self.batch * self.batch / self.sessions)
+        return self.begun_at + self.spread * (session // self.batch * self.batch / self.sessions)
 
 
 def filling_until_now(sessions: int) -> Filling:

@@ -121,6 +121,53 @@ class Cleanup:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportCost:
+    """What one report took, and its rows: over one day, and over everything; a timeline is of one session only."""
+
+    report: str
+    day_rows: int
+    day: Cost
+    all_rows: int
+    all: Cost | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How several threads wrote for some seconds: writes a second of all, and what one took."""
+
+    rate: float
+    writes: Times
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class BesideReports:
+    """One round of the same writers: alone, beside a thread that reports over everything, and beside a process."""
+
+    alone: Pace
+    beside_thread: Pace
+    beside_process: Pace
+
+
+@dataclass(slots=True)
+class Reports:
+    """What reports take on a store with a month of history, and what they take from those who write."""
+
+    sessions: int
+    filling_seconds: float
+    costs: list[ReportCost]
+    rounds: list[BesideReports]
+
+    def costs_ms(self, window: str) -> dict[str, float]:
+        """The p50 of each report over `window`, day or all."""
+        return {each.report: cost.p50_ms for each in self.costs if (cost := getattr(each, window)) is not None}
+
+    def ratios(self, beside: str, value: Callable[[Pace], float]) -> list[float]:
+        """For each round the value of the writers beside a thread or process, to that of them alone."""
+        return [value(getattr(each, beside)) / value(each.alone) for each in self.rounds]
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
     """A figure to reach; `is_met` is None where it was not measured, and `found` then says how to measure it."""
 
@@ -143,6 +190,7 @@ class Results:
     filled_sessions: int = 0
     costs: list[Cost] = field(default_factory=list)
     cleanup: Cleanup | None = None
+    reports: Reports | None = None
     figures: list[Figure] = field(default_factory=list)
 
     def heat(self, workload: str, durability: str, workers: str) -> Heat | None:
