@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import disk, machine, report
+from benchmarks.beside_reports import measure_beside_reports
 from benchmarks.claims import measure_claims
 from benchmarks.cleanup import measure_cleanup
 from benchmarks.constant_costs import measure_costs
@@ -14,11 +15,14 @@ from benchmarks.contestants import STORE
 from benchmarks.figures import figures
 from benchmarks.filling import Filling, fill, filling_until_now
 from benchmarks.heats import Plan, run_heat
+from benchmarks.history import history_until_now, make_history
 from benchmarks.memory import measure_memory
 from benchmarks.options import Options
 from benchmarks.planning import estimated_seconds, plans
 from benchmarks.progress import Progress
-from benchmarks.results import Results
+from benchmarks.reports import measure_reports
+from benchmarks.reports_text import reports_text
+from benchmarks.results import Reports, Results
 from benchmarks.runs import copy_to_disk
 
 
@@ -47,6 +51,11 @@ def _measure(options: Options, planned: Sequence[Plan], folder: Path, results: R
     if filling is not None:
         results.filled_sessions = filling.sessions
         _measure_filled(templates[STORE.name], filling, folder, progress, results)
+    _measure_parts(options, folder, progress, results)
+
+
+def _measure_parts(options: Options, folder: Path, progress: Progress, results: Results) -> None:
+    """What needs neither contestants nor the filled store."""
     if options.memory is not None:
         few, many = options.memory
         progress.show(f"{many:,} generations in one process")
@@ -59,6 +68,19 @@ def _measure(options: Options, planned: Sequence[Plan], folder: Path, results: R
         results.claims = measure_claims(folder, (few, many))
         progress.clear()
         print(report.claims_text(results.claims), flush=True)
+    if options.reports is not None:
+        results.reports = _measure_reports(options.reports, folder / "history.db", progress)
+        progress.clear()
+        print(reports_text(results.reports), flush=True)
+
+
+def _measure_reports(sessions: int, path: Path, progress: Progress) -> Reports:
+    history = history_until_now(sessions)
+    filling_seconds = make_history(history, path)
+    progress.show("reporting over a day and over everything")
+    costs = measure_reports(path, history)
+    progress.show("writing beside reports")
+    return Reports(sessions, filling_seconds, costs, measure_beside_reports(path))
 
 
 def _measure_filled(template: Path, filling: Filling, folder: Path, progress: Progress, results: Results) -> None:

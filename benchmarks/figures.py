@@ -7,11 +7,15 @@ from benchmarks import constant_costs
 from benchmarks.contestants import STORE
 from benchmarks.heats import EMPTY_STORE
 from benchmarks.ratios import spread
-from benchmarks.results import Figure, Heat, Results, Run
+from benchmarks.results import Figure, Heat, Reports, Results, Run
 
 ORM = "orm"
 # From here on a disk counts as slow, and a shared commit as worth more.
 SLOW_SYNC_US = 2000
+# What a page that shows a day can wait for, and what somebody does who asks for all.
+DAY_MS, EVERYTHING_MS = 100, 2000
+# As beside a cleanup.
+WRITE_BESIDE_MS = 50
 
 
 def figures(results: Results) -> list[Figure]:
@@ -23,6 +27,8 @@ def figures(results: Results) -> list[Figure]:
         _reading(results),
         _memory(results),
         _claims(results),
+        *_reports(results.reports),
+        *_beside_reports(results.reports),
     ]
     if results.filled_sessions:
         found += [*_filled(results)]
@@ -75,6 +81,39 @@ def _claims(results: Results) -> Figure:
     few, many = claims.pending if claims else (100, 100_000)
     measure = f"claiming with {many:,} pending sessions and 8 workers, to {few:,}"
     return _at_most(1.25, measure, claims.ratios() if claims else [], "--claims")
+
+
+def _reports(reports: Reports | None) -> Iterator[Figure]:
+    sessions = f"{reports.sessions if reports else 1_000_000:,} sessions"
+    for window, what, most_ms in (("day", "a day", DAY_MS), ("all", "everything", EVERYTHING_MS)):
+        measure = f"each report over {what}, {sessions}"
+        if reports is None:
+            yield _not_measured(measure, f"under {most_ms:,} ms", "--reports")
+        else:
+            yield _each_under(most_ms, measure, reports.costs_ms(window))
+
+
+def _beside_reports(reports: Reports | None) -> Iterator[Figure]:
+    """Sharing a processor costs everybody; but who waited for a report would wait for as long as it takes."""
+    p99, at_most = "a write beside reports over everything, p99", f"at most {WRITE_BESIDE_MS} ms"
+    worst, under = "the worst write beside reports over everything", "under the longest report"
+    if reports is None:
+        yield from (_not_measured(p99, at_most, "--reports"), _not_measured(worst, under, "--reports"))
+        return
+    beside = [(each.beside_thread.writes, each.beside_process.writes) for each in reports.rounds]
+    p99_ms = max(median(times.p99 for times in column) for column in zip(*beside, strict=True)) / 1000
+    yield Figure(p99, at_most, f"{p99_ms:.2f} ms", p99_ms <= WRITE_BESIDE_MS)
+    worst_ms = max(times.maximum for each in beside for times in each) / 1000
+    longest_ms = max(reports.costs_ms("all").values())
+    yield Figure(worst, f"{under}, {longest_ms:,.0f} ms", f"{worst_ms:,.0f} ms", worst_ms < longest_ms)
+
+
+def _each_under(most_ms: float, measure: str, found_ms: dict[str, float]) -> Figure:
+    """All that take too long are named, or else the slowest."""
+    slowest = max(found_ms, key=found_ms.__getitem__)
+    named = [each for each, ms in found_ms.items() if ms >= most_ms] or [slowest]
+    found = ", ".join(f"{each} {found_ms[each]:,.0f} ms" for each in named)
+    return Figure(measure, f"under {most_ms:,} ms", found, found_ms[slowest] < most_ms)
 
 
 def _filled(results: Results) -> Iterator[Figure]:

@@ -20,6 +20,7 @@ DURABILITIES = ("full", "normal")
 PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
 DEFAULT_MEMORY_GENERATIONS = (10_000, 100_000)
 DEFAULT_PENDING_SESSIONS = (100, 100_000)
+DEFAULT_REPORTED_SESSIONS = 1_000_000
 
 DESCRIPTION = """\
 One generation is 13 acknowledged writes and 5 reads. Each contestant's rate is divided by the mean of the hand-written
@@ -28,7 +29,7 @@ rounds. Afterwards a fresh process looks for every acknowledged write.
 
 Without options: full durability with 1, 8 and 32 threads (the latter this store alone) and 4 processes; normal
 without the 32; then this store alone with nothing but reads, and with all workers on one session. With --shared,
---read-cost, --memory, --claims or --sessions only what they name."""
+--read-cost, --memory, --claims, --reports or --sessions only what they name."""
 
 
 class Options(argparse.Namespace):
@@ -45,6 +46,7 @@ class Options(argparse.Namespace):
     read_cost: bool
     memory: list[int] | None
     claims: list[int] | None
+    reports: int | None
     sessions: int | None
     folder: Path
     json: Path | None
@@ -53,7 +55,7 @@ class Options(argparse.Namespace):
 
     def is_bare(self) -> bool:
         """Whether no part was chosen."""
-        parts = (self.memory, self.claims, self.sessions)
+        parts = (self.memory, self.claims, self.reports, self.sessions)
         return not (self.shared or self.read_cost or any(part is not None for part in parts))
 
     def chosen(self) -> dict[str, Any]:
@@ -129,6 +131,14 @@ def _parser() -> argparse.ArgumentParser:
         type=_at_least(FEWEST_CLAIMS, int),
         metavar="N",
         help="claiming with two numbers of pending sessions; default: 100 100000",
+    )
+    parts.add_argument(
+        "--reports",
+        nargs="?",
+        const=DEFAULT_REPORTED_SESSIONS,
+        type=_at_least(FEWEST_SESSIONS, int),
+        metavar="N",
+        help="reports on a month with so many sessions, and writers beside them; default: 1000000",
     )
     parts.add_argument(
         "--sessions",

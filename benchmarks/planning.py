@@ -16,11 +16,13 @@ FOUR_PROCESSES = Workers(4, 1)
 USUAL_WORKERS = (ONE, EIGHT, FOUR_PROCESSES)
 
 # For the estimate, on a laptop: a generation at normal, a creation among many, a session that is filled in (both
-# stores), one that is copied.
+# stores), one that is copied, one that is part of a month's history, and reports with writers beside them.
 GENERATION_SECONDS = 0.002
 CREATION_SECONDS = 0.0002
 FILLING_SECONDS = 0.0006
 COPYING_SECONDS = 0.00003
+HISTORY_SECONDS = 0.0008
+REPORTING_SECONDS = 180
 
 
 def plans(options: Options) -> list[Plan]:
@@ -43,6 +45,8 @@ def estimated_seconds(options: Options, planned: Sequence[Plan]) -> float:
         seconds += options.memory[-1] * GENERATION_SECONDS
     if options.claims is not None:
         seconds += sum(options.claims) * CREATION_SECONDS
+    if options.reports is not None:
+        seconds += options.reports * HISTORY_SECONDS + REPORTING_SECONDS
     if options.sessions is not None:
         copies = 2 + sum(2 * plan.rounds + 1 for plan in planned if plan.filled_sessions)
         seconds += options.sessions * (FILLING_SECONDS + copies * COPYING_SECONDS) + 30

@@ -7,6 +7,7 @@ from benchmarks.contestants import BASELINE, ENTRIES
 from benchmarks.heats import EMPTY_STORE
 from benchmarks.notes import KINDS, Times
 from benchmarks.ratios import Spread, spread
+from benchmarks.reports_text import reports_text
 from benchmarks.results import Claims, Cleanup, Cost, Figure, Heat, Memory, Results
 from benchmarks.text_table import aligned
 from benchmarks.workers import in_words
@@ -182,4 +183,6 @@ def results_text(results: Results) -> str:
         parts.append(memory_text(results.memory))
     if results.claims:
         parts.append(claims_text(results.claims))
+    if results.reports:
+        parts.append(reports_text(results.reports))
     return "\n".join([*parts, figures_text(results.figures)])

@@ -2,13 +2,24 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import claims, cleanup, constant_costs, filling, memory, verification
+from benchmarks import (
+    beside_reports,
+    claims,
+    cleanup,
+    constant_costs,
+    filling,
+    history,
+    memory,
+    reports,
+    verification,
+)
 from benchmarks.__main__ import main
 from benchmarks.contestants import BASELINE, CORE, ENTRIES, STORE, Entry
 from benchmarks.contestants.hand_written import HandWritten
@@ -52,6 +63,12 @@ FORGETFUL = Entry(STORE.name, STORE.label, __name__, "Forgetful", 0.1)
 def in_this_process(task: Callable[..., Any], *argument_lists: Sequence[Any]) -> list[Any]:
     """Stands for `run_fresh` where starting processes is not what is tested."""
     return [task(*arguments) for arguments in argument_lists]
+
+
+def in_threads(task: Callable[..., Any], *argument_lists: Sequence[Any]) -> list[Any]:
+    """As `in_this_process`, for tasks that meet."""
+    with ThreadPoolExecutor(len(argument_lists)) as threads:
+        return [part.result() for part in [threads.submit(task, *arguments) for arguments in argument_lists]]
 
 
 @pytest.fixture
@@ -169,7 +186,7 @@ def test_a_bare_run_measures_what_the_figures_need() -> None:
 def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
     found = figures(Results("2026-01-01T00:00:00+00:00", {}, {}))
 
-    assert len(found) == 10
+    assert len(found) == 14
     assert {figure.is_met for figure in found} == {None}
 
 
@@ -213,6 +230,52 @@ def test_claims_are_measured_in_a_small_and_a_large_store(tmp_path: Path, monkey
         assert (by_status["pending"], by_status["completed"]) == (pending, 2 * claims.CLAIMS)
 
 
+def test_a_history_is_half_gone_and_in_the_order_of_time(tmp_path: Path) -> None:
+    made = history.history_until_now(400)
+    moments = [moment for batch in made.batches() for moment, _ in made.moments(batch)]
+
+    history._make(made, tmp_path / "sessions.db")
+
+    assert moments == sorted(moments)
+    assert made.begun_at <= moments[0] < moments[-1] < made.ends_at()
+    with SessionManager(None, None, database_url=f"sqlite:///{tmp_path / 'sessions.db'}") as store:
+        assert 190 <= store.get_session_count() <= 210
+        assert sum(row[2] for row in store.report("daily").rows) == 400
+        assert len(store.report("failures").rows) > 0
+        assert all(finding.severity == "ok" for finding in store.check())
+
+
+def test_reports_are_measured_alone_and_beside_writers(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in (history, reports):
+        monkeypatch.setattr(module, "run_fresh", in_this_process)
+    monkeypatch.setattr(beside_reports, "run_fresh", in_threads)
+    monkeypatch.setattr(beside_reports, "ROUNDS", 1)
+    monkeypatch.setattr(beside_reports, "SECONDS", 0.05)
+    monkeypatch.setattr(constant_costs, "MOST_CALLS", 2)
+    kept = tmp_path / "found.json"
+
+    assert main(["--reports", "400", "--folder", str(folder), "--json", str(kept)]) == 0
+
+    text = capsys.readouterr().out
+    results = RESULTS.validate_json(kept.read_bytes())
+    found = results.reports
+    assert found is not None
+    rows = {each.report: (each.day_rows, each.all_rows) for each in found.costs}
+    assert rows["sessions"][1] == 400
+    assert rows["daily"][0] == 3
+    assert rows["daily"] == rows["daily, plain SQL"]
+    assert min(rows[f"timeline, {what}"][0] for what in ("gone", "living")) > 0
+    (once,) = found.rounds
+    for pace in (once.alone, once.beside_thread, once.beside_process):
+        assert (pace.rate > 0, pace.refused) == (True, 0)
+    assert [figure.is_met for figure in results.figures[-4:]].count(None) == 0
+
+    assert main(["--from", str(kept)]) == 0
+    assert capsys.readouterr().out.strip() in text
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -228,6 +291,7 @@ def test_claims_are_measured_in_a_small_and_a_large_store(tmp_path: Path, monkey
         ["--sessions", "1000", "--peers"],
         ["--memory", "5"],
         ["--claims", "5", "100"],
+        ["--reports", "1"],
         ["--folder", "nowhere"],
         ["--json", "nowhere/found.json"],
         ["--picture", "picture.bmp"],
