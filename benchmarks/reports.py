@@ -51,7 +51,7 @@ def _measure(path: Path, history: History) -> list[ReportCost]:
     store = ThisStore(path, "full")
     try:
         costs = [*_reports(store.manager, day), *_timelines(store.manager, history)]
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             return costs + list(_views(connection, day))
     finally:
         store.close()

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from statistics import median
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
@@ -158,13 +159,18 @@ class Reports:
     costs: list[ReportCost]
     rounds: list[BesideReports]
 
-    def costs_ms(self, window: str) -> dict[str, float]:
-        """The p50 of each report over `window`, day or all."""
+    def costs_ms(self, window: Literal["day", "all"]) -> dict[str, float]:
+        """The p50 of each report, with those in plain SQL."""
         return {each.report: cost.p50_ms for each in self.costs if (cost := getattr(each, window)) is not None}
 
-    def ratios(self, beside: str, value: Callable[[Pace], float]) -> list[float]:
-        """For each round the value of the writers beside a thread or process, to that of them alone."""
-        return [value(getattr(each, beside)) / value(each.alone) for each in self.rounds]
+    def ratios(self, name: str, value: Callable[[Pace], float]) -> list[float]:
+        """For each round the value of the writers that a field of the round names, to that of them alone."""
+        return [value(getattr(each, name)) / value(each.alone) for each in self.rounds]
+
+    def beside_ms(self, microseconds: Callable[[Pace], float]) -> float:
+        """The median over the rounds, beside a thread or beside a process: where it is more."""
+        threads, processes = zip(*((each.beside_thread, each.beside_process) for each in self.rounds), strict=True)
+        return max(median(microseconds(pace) for pace in paces) for paces in (threads, processes)) / 1000
 
 
 @dataclass(frozen=True, slots=True)
