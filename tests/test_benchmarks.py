@@ -31,7 +31,7 @@ from benchmarks.notes import Acknowledged, Notes, Times
 from benchmarks.options import parse
 from benchmarks.planning import plans
 from benchmarks.ratios import Spread, spread, to_neighbours
-from benchmarks.results import RESULTS, Results
+from benchmarks.results import RESULTS, BesideReports, Cost, Pace, ReportCost, Reports, Results
 from benchmarks.text_table import aligned
 from benchmarks.workers import Workers
 from sessionstore import SessionManager
@@ -228,6 +228,22 @@ def test_claims_are_measured_in_a_small_and_a_large_store(tmp_path: Path, monkey
         with SessionManager(None, None, database_url=f"sqlite:///{tmp_path / f'claims-{pending}.db'}") as store:
             by_status = store.get_performance_stats()["status_breakdown"]
         assert (by_status["pending"], by_status["completed"]) == (pending, 2 * claims.CLAIMS)
+
+
+def test_each_report_that_takes_too_long_is_named() -> None:
+    def cost(report: str, day_ms: float, all_ms: float) -> ReportCost:
+        return ReportCost(report, 1, Cost(report, 2, day_ms, day_ms), 1, Cost(report, 2, all_ms, all_ms))
+
+    pace = Pace(1.0, Times(1, 2, 3), 0)
+    costs = [cost("daily", 101, 5), cost("hourly", 102, 6), cost("scenes", 3, 7)]
+    results = Results("2026-01-01T00:00:00+00:00", {}, {})
+    results.reports = Reports(400, 1.0, costs, [BesideReports(pace, pace, pace)])
+
+    of_a_day, of_everything, *beside = figures(results)[-4:]
+
+    assert (of_a_day.found, of_a_day.is_met) == ("daily 101 ms, hourly 102 ms", False)
+    assert (of_everything.found, of_everything.is_met) == ("scenes 7 ms", True)
+    assert [figure.is_met for figure in beside] == [True, True]
 
 
 def test_a_history_is_half_gone_and_in_the_order_of_time(tmp_path: Path) -> None:
