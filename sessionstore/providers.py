@@ -22,8 +22,15 @@ STILL_RUNNING = Running.STILL_RUNNING
 """What `fetch` answers while the provider has no result yet."""
 
 
+# A million units. Nine million calls that cost so much still add up in 64 bits.
+MAX_COST_MICROS = 10**12
+
+
 class Cost(NamedTuple):
-    """What a call costs: millionths of the currency's unit, and its three letters. 4 cents: `Cost(40_000, "USD")`."""
+    """What a call costs: millionths of the currency's unit, and its three letters. 4 cents: `Cost(40_000, "USD")`.
+
+    At most a million units.
+    """
 
     micros: int
     currency: str

@@ -208,9 +208,9 @@ FLOWS = f"""
 """
 REPORTS = {
     "report_sessions": """
-        SELECT session_id, status, media_type, num_scenes AS wanted_scene_count, scenes_done AS scene_count,
-               attempt AS attempt_count, error_message, created_at, started_at, finished_at, queue_ms, generation_ms,
-               reason AS gone_reason, gone_at
+        SELECT session_id, status, nullif(media_type, '') AS media_type, num_scenes AS wanted_scene_count,
+               scenes_done AS scene_count, attempt AS attempt_count, error_message,
+               created_at, started_at, finished_at, queue_ms, generation_ms, reason AS gone_reason, gone_at
         FROM every_session
     """,
     "report_hourly": f"""
@@ -221,11 +221,12 @@ REPORTS = {
         FROM every_hour GROUP BY date(hour_at), media_type
     """,
     "report_failures": """
-        SELECT date(finished_at) AS day, media_type, error_message, CAST(count(*) AS BIGINT) AS failed_count,
+        SELECT date(finished_at) AS day, nullif(media_type, '') AS media_type, error_message,
+               CAST(count(*) AS BIGINT) AS failed_count,
                CAST(sum(scenes_done) AS BIGINT) AS scene_count, CAST(sum(attempt) AS BIGINT) AS attempt_count,
                min(finished_at) AS first_failed_at, max(finished_at) AS last_failed_at
         FROM every_session WHERE status = 'failed' AND finished_at IS NOT NULL
-        GROUP BY date(finished_at), media_type, error_message
+        GROUP BY date(finished_at), nullif(media_type, ''), error_message
     """,
     "report_scenes": f"""
         SELECT hour_at, nullif(media_type, '') AS media_type, {_sum("scene_count")} AS scene_count,
@@ -244,8 +245,8 @@ REPORTS = {
         FROM every_departure GROUP BY hour_at, media_type, reason, status
     """,
     "report_stuck": """
-        SELECT s.session_id, s.status, s.media_type, s.progress_step, s.progress_total, s.attempt AS attempt_count,
-               r.worker, r.lease_expires_at, s.started_at, s.updated_at,
+        SELECT s.session_id, s.status, nullif(s.media_type, '') AS media_type, s.progress_step, s.progress_total,
+               s.attempt AS attempt_count, r.worker, r.lease_expires_at, s.started_at, s.updated_at,
                CAST(round((julianday('now') - julianday(s.updated_at)) * 86400000) AS INTEGER) AS quiet_ms
         FROM sessions AS s LEFT JOIN runs AS r ON r.session_id = s.session_id AND r.ended_at IS NULL
         WHERE s.status = 'processing' AND s.updated_at < strftime('%Y-%m-%d %H:%M:%f', 'now', '-30 minutes')

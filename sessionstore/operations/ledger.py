@@ -25,10 +25,9 @@ from sessionstore.operations.held import checked_job_id, held_error
 from sessionstore.operations.scenes import checked_number
 from sessionstore.operations.store import Store
 from sessionstore.persistence.codec import fingerprint_of
-from sessionstore.persistence.payload import LARGEST_INTEGER
 from sessionstore.persistence.runs import Lease
 from sessionstore.persistence.unit import UnitOfWork
-from sessionstore.providers import STILL_RUNNING, CallPolicy, CallState, Cost, Provider, ProviderCall
+from sessionstore.providers import MAX_COST_MICROS, STILL_RUNNING, CallPolicy, CallState, Cost, Provider, ProviderCall
 
 logger = logging.getLogger(__name__)
 
@@ -237,8 +236,10 @@ class Purchase:
         if cost is None:
             return {}
         micros, currency = Cost(*cost)
-        if isinstance(micros, bool) or not isinstance(micros, int) or not 0 <= micros <= LARGEST_INTEGER:
-            raise ValueError(f"cost of provider {self._provider.name} must be in integer millionths, from 0 up")
+        if isinstance(micros, bool) or not isinstance(micros, int) or not 0 <= micros <= MAX_COST_MICROS:
+            raise ValueError(
+                f"cost of provider {self._provider.name} must be in integer millionths, from 0 to {MAX_COST_MICROS}"
+            )
         if not (isinstance(currency, str) and len(currency) == 3 and currency.isascii() and currency.isupper()):
             raise ValueError(f"currency of provider {self._provider.name} must be three capital letters")
         return {"cost_micros": micros, "currency": currency}

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sessionstore.clock import as_utc, as_utc_rounded_up
+from sessionstore.clock import as_utc_rounded_up
 from sessionstore.duration_classes import ends_reaching
 from sessionstore.identifiers import checked_identifier
-from sessionstore.models import Report
+from sessionstore.models import MAX_INTEGER, Report
 from sessionstore.operations.changes import absent, milliseconds
 from sessionstore.operations.store import Store
 from sessionstore.persistence.payload import checked_text
@@ -37,36 +37,39 @@ def report(
 ) -> Report:
     """The report of that name."""
     name = _checked_name(name)
-    if (session_id is None) == (name == TIMELINE):
-        raise ValueError("session_id is what report timeline is about; it needs one, and the others take none")
-    if session_id is not None:
+    if name == TIMELINE:
+        _refuse(name, since=since, until=until, media_type=media_type, limit=limit)
         return timeline(store, session_id)
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise ValueError("limit must be an integer from 1 up, or None")
+    _refuse(name, session_id=session_id)
     window = _window(since, until, media_type)
     if name in {DURATIONS, DISTRIBUTION}:
+        _refuse(name, limit=limit)
         measured = _measured(store.engine.read(lambda unit: unit.reports.durations(window)))
         return _percentiles(measured) if name == DURATIONS else _distribution(measured)
     view = REPORTS[name]
-    if media_type is not None and "media_type" not in view.table.c:
-        raise ValueError(f"media_type cannot be chosen in report {name}, which has none")
+    if "media_type" not in view.table.c:
+        _refuse(name, media_type=media_type)
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_INTEGER):
+        raise ValueError(f"limit must be an integer from 1 to {MAX_INTEGER}, or None")
     rows = store.engine.read(lambda unit: unit.reports.rows(view, window, limit))
     return Report(name=name, columns=list(view.table.c.keys()), rows=rows)
 
 
-def timeline(store: Store, session_id: str) -> Report:
+def timeline(store: Store, session_id: str | None) -> Report:
     """The statuses that one session went through, as far back as events are kept."""
-    checked_identifier(session_id, "session_id")
+    if session_id is None:
+        raise ValueError("session_id must say which session report timeline is about")
+    wanted = checked_identifier(session_id, "session_id")
 
     def work(unit: UnitOfWork) -> list[Turn]:
-        turns = unit.reports.turns(session_id)
+        turns = unit.reports.turns(wanted)
         if turns is None:
-            raise absent(session_id)
+            raise absent(wanted)
         return turns
 
     turns = store.engine.read(work)
     rows = []
-    for turn, following in zip(turns, [*turns[1:], None], strict=True):
+    for turn, following in zip(turns, [*turns, None][1:], strict=True):
         if turn.event_type in {"created", "status_changed"}:
             left_at = None if following is None else following.occurred_at
             lasted = None if left_at is None else milliseconds(turn.occurred_at, left_at)
@@ -81,9 +84,16 @@ def _checked_name(name: object) -> str:
     return str(wanted)
 
 
+def _refuse(name: str, **given: object) -> None:
+    """Raises ValueError for an argument that means nothing to a report."""
+    for argument, value in given.items():
+        if value is not None:
+            raise ValueError(f"{argument} means nothing to report {name}; leave it out")
+
+
 def _window(since: datetime | None, until: datetime | None, media_type: str | None) -> Window:
     window = Window(
-        None if since is None else as_utc(since, "since"),
+        None if since is None else as_utc_rounded_up(since, "since"),
         None if until is None else as_utc_rounded_up(until, "until"),
         None if media_type is None else checked_text(media_type, "media_type", MAX_MEDIA_TYPE_BYTES),
     )

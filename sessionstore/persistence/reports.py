@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Date, Integer, Table, bindparam, func, select
@@ -17,24 +17,43 @@ events = EVENTS.c
 sessions, tombstones = cast(Table, SessionRow.__table__).c, cast(Table, TombstoneRow.__table__).c
 every_session = REPORTS["sessions"].table.c
 
-FIRST_AND_LAST = select(func.min(events.event_id).label("first"), func.max(events.event_id).label("last"))
+MIDNIGHT = time(tzinfo=UTC)
+
+# Each by itself: both at once would read every event.
+FIRST_AND_LAST = select(
+    select(func.min(events.event_id)).scalar_subquery().label("first"),
+    select(func.max(events.event_id)).scalar_subquery().label("last"),
+)
 NEXT_EVENT = (
     select(events.event_id, events.occurred_at)
     .where(events.event_id >= bindparam("at"))
     .order_by(events.event_id)
     .limit(bindparam("one", 1, type_=Integer()))
 )
-LIFE = select(sessions.created_at, sessions.updated_at.label("last_at"), sessions.status).where(
-    sessions.session_id == bindparam("id")
-)
-LAST_LIFE = (
-    select(tombstones.created_at, tombstones.gone_at.label("last_at"), tombstones.reason.label("status"))
+# A life from its creation to the last status it got: the one it has, or the one it had when it went.
+LIVING = select(
+    sessions.created_at,
+    sessions.status,
+    sessions.status_since.label("since"),
+    func.coalesce(sessions.status_since, sessions.updated_at).label("until"),
+).where(sessions.session_id == bindparam("id"))
+GONE = (
+    select(
+        tombstones.created_at,
+        tombstones.status,
+        tombstones.finished_at.label("since"),
+        func.coalesce(tombstones.finished_at, tombstones.gone_at).label("until"),
+        tombstones.reason,
+        tombstones.attempt,
+        tombstones.gone_at,
+    )
     .where(tombstones.session_id == bindparam("id"))
     .order_by(tombstones.tombstone_id.desc())
     .limit(bindparam("one", 1, type_=Integer()))
 )
-# What makes or ends a status; the others happen within one.
-TURNS = ("created", "status_changed", "expired", "evicted", "removed", "cleared")
+# What gives a session a status, and what takes it away; other events happen within one.
+STAYS = ("created", "status_changed")
+TURNS = (*STAYS, "expired", "evicted", "removed", "cleared")
 TURNS_OF = (
     select(events.event_type, events.status, events.attempt, events.occurred_at)
     .where(
@@ -60,7 +79,8 @@ class Window:
         if self.since is not None:
             yield when >= self._start_of(view)
         if self.until is not None and isinstance(when.type, Date):
-            yield when <= (self.until - timedelta(milliseconds=1)).date()
+            day = self.until.date()
+            yield when < day if self.until.timetz() == MIDNIGHT else when <= day
         elif self.until is not None:
             yield when < self.until
         if self.media_type is not None:
@@ -106,28 +126,34 @@ class ReportRepository:
         return cast(list[tuple[str | None, int, int | None]], cursor.fetchall())
 
     def turns(self, session_id: str) -> list[Turn] | None:
-        """What the history still has of one session's statuses; None when there never was one.
+        """What the history still has of the statuses of a session's last life; None when there never was one.
 
-        There is no index of events by session. Events are in the order of time, so the life of a session is found as a
-        range; should a clock have been set back meanwhile, all events are looked at.
+        There is no index of events by session. Events are in the order of time, so a life is found as a range; when
+        that does not hold both its ends, for a clock was set back meanwhile, all events are looked at.
         """
-        life = self._statements.first(LIFE, {"id": session_id}) or self._statements.first(LAST_LIFE, {"id": session_id})
+        key = {"id": session_id}
+        living = self._statements.first(LIVING, key)
+        life = living or self._statements.first(GONE, key)
         if life is None:
             return None
         bounds = self._statements.first(FIRST_AND_LAST)
         if bounds.first is None:
             return []
         first = self._first_since(life.created_at, bounds.first, bounds.last)
-        last = self._first_since(life.last_at + timedelta(milliseconds=1), first, bounds.last)
+        last = self._first_since(life.until + timedelta(milliseconds=1), first, bounds.last)
         found = self._turns(session_id, first, last)
-        is_whole = (
-            found and found[0].event_type == "created" and life.status in {found[-1].status, found[-1].event_type}
-        )
-        return found if is_whole else self._turns(session_id, bounds.first, bounds.last)
+        if not _is_whole(found, life):
+            found = self._turns(session_id, bounds.first, bounds.last)
+        if living is None and found and found[-1].event_type in STAYS:
+            found.append(Turn(life.reason, life.status, life.attempt, life.gone_at))
+        return found
 
     def _turns(self, session_id: str, first: int, last: int) -> list[Turn]:
         parameters = {"id": session_id, "first": first, "last": last, "turns": as_list(TURNS)}
-        return [Turn(*row) for row in self._statements.rows(TURNS_OF, parameters)]
+        found = [Turn(*row) for row in self._statements.rows(TURNS_OF, parameters)]
+        # An id that was used before had other lives.
+        births = [place for place, turn in enumerate(found) if turn.event_type == "created"]
+        return found[births[-1] :] if births else found
 
     def _first_since(self, moment: datetime, low: int, high: int) -> int:
         """The first event that happened then or later, or the last event there is."""
@@ -139,3 +165,10 @@ class ReportRepository:
             else:
                 low = event.event_id + 1
         return low
+
+
+def _is_whole(found: list[Turn], life: Any) -> bool:
+    """Whether both ends of a life are there, and so all that lies between them."""
+    if not found or found[0].event_type != "created" or found[-1].status != life.status:
+        return False
+    return found[-1].event_type not in STAYS or life.since is None or found[-1].occurred_at == life.since

@@ -207,7 +207,7 @@ class PurchasesContract(TrackingGroup):
         ("cost", "name"),
         [
             (Cost(-1, "USD"), "cost"),
-            (Cost(2**63, "USD"), "cost"),
+            (Cost(10**12 + 1, "USD"), "cost"),
             (Cost(True, "USD"), "cost"),
             ((0.04, "USD"), "cost"),
             (("7", "USD"), "cost"),
