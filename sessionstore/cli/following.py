@@ -29,8 +29,8 @@ ROWS_ON_A_PIPE = 100
 # What a table takes beside its rows: title, edges, header, and the line below.
 LINES_AROUND_ROWS = 6
 BAR_COLUMNS = 20
-# A busy store changes faster than anybody reads; ages grow by themselves.
-LOOK_SECONDS, REDRAW_SECONDS = 0.25, 1.0
+# A busy store changes faster than anybody reads, and a survey takes some milliseconds.
+REDRAW_SECONDS = 0.5
 
 OF_MOST_INTEREST = (
     [status for status in GenerationStatus if status.is_active()],
@@ -143,15 +143,11 @@ def _survey(manager: "SessionManager", rows: int) -> Survey:
 
 
 def _stay(manager: "SessionManager") -> None:
-    """Draws until it is interrupted: when something was committed, and once a second."""
-    engine, drawn_at, drawn_mark = manager._store.engine, 0.0, 0
+    """Draws until it is interrupted."""
     with Live(console=console(), screen=True, auto_refresh=False) as live:
         while True:
-            mark = engine.change_mark()
-            if mark != drawn_mark or time.monotonic() - drawn_at >= REDRAW_SECONDS:
-                live.update(_table(_survey(manager, _rows_that_fit())), refresh=True)
-                drawn_at, drawn_mark = time.monotonic(), mark
-            time.sleep(LOOK_SECONDS)
+            live.update(_table(_survey(manager, _rows_that_fit())), refresh=True)
+            time.sleep(REDRAW_SECONDS)
 
 
 def _rows_that_fit() -> int:
