@@ -24,6 +24,7 @@ from sessionstore.errors import (
     WaitTimeoutError,
 )
 from sessionstore.events import EventType
+from sessionstore.figures import StoreMetrics
 from sessionstore.models import (
     Finding,
     GenerationRequest,
@@ -85,6 +86,7 @@ __all__ = [
     "SessionPage",
     "SessionWatch",
     "Settings",
+    "StoreMetrics",
     "Tombstone",
     "TombstoneReason",
     "WaitTimeoutError",

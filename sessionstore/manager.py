@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar, cast, overload
 
 from sessionstore.clock import Clock
+from sessionstore.figures import StoreMetrics
 from sessionstore.models import (
     EveryProcessCallback,
     Finding,
@@ -32,6 +33,7 @@ from sessionstore.operations import (
     copies,
     held,
     locking,
+    metrics,
     recovery,
     reporting,
     retention,
@@ -387,6 +389,14 @@ class SessionManager(Generic[RequestT, SceneT]):
         `stuck_after_minutes`), cleanup_active (yes or no).
         """
         return statistics.health(self._store, cleanup_active=self._upkeep.is_cleaning_up())
+
+    def get_metrics(self) -> StoreMetrics:
+        """Numbers for a monitoring system: how the store stands, and what ever happened in it; from one snapshot.
+
+        What `sessionstore.metrics.SessionStoreCollector` gives to Prometheus. Waits for no writer. Adds up the
+        totals of every hour, an eighth of a second for a year in which three media types were busy every hour.
+        """
+        return metrics.measure(self._store)
 
     def report(
         self,

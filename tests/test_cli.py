@@ -26,6 +26,7 @@ COMMANDS = [
     "stats",
     "health",
     "report",
+    "metrics",
     "cleanup",
     "remove",
     "migrate",
@@ -199,7 +200,7 @@ def test_config_hides_a_password(tmp_path: Path) -> None:
 
 
 def test_looking_at_a_database_that_is_not_there_makes_none(tmp_path: Path) -> None:
-    for command in ("list", "top", "stats", "health", "check", "cleanup"):
+    for command in ("list", "top", "stats", "health", "metrics", "check", "cleanup"):
         done = sessionstore(command, folder=tmp_path)
         assert done.returncode == 1
         assert "there is no database" in done.stderr

@@ -41,6 +41,7 @@ def test_the_code_runs_as_it_stands(code: str, capsys: pytest.CaptureFixture[str
         "removed 2 True",
         "completed at attempt 1",
         "completed with 1 scene",
+        "0",
     }
 
 

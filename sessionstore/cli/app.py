@@ -31,6 +31,7 @@ for command in (
     reading.stats,
     reading.health,
     reporting.report,
+    reading.metrics,
     changing.cleanup,
     changing.remove,
     changing.migrate,

@@ -1,6 +1,7 @@
-"""Commands that only look: list, show, stats, health, check, config."""
+"""Commands that only look: list, show, stats, health, metrics, check, config."""
 
 import re
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ from sessionstore.cli.output import is_for_people, print_facts, print_json, prin
 from sessionstore.models import GenerationSession, GenerationStatus
 from sessionstore.settings import ENVIRONMENT_PREFIX, Settings
 
+EXTRA_MISSING = 3
 LIST_COLUMNS = ["session_id", "status", "scenes", "progress", "media_type", "created_at", "updated_at", "error_message"]
 
 
@@ -105,6 +107,20 @@ def health(as_json: AsJson = False, database: Database = None) -> None:
     print_json(state) if as_json else print_facts(state)
     if state["overall_health"] == "critical":
         raise typer.Exit(1)
+
+
+def metrics(database: Database = None) -> None:
+    """Print metrics of the store in the text format of Prometheus."""
+    try:
+        from sessionstore.metrics import as_text  # noqa: PLC0415 - it needs an extra that may not be installed
+    except ModuleNotFoundError as error:
+        if error.name != "prometheus_client":
+            raise
+        say("sessionstore: metrics need prometheus_client, from the extra metrics: pip install 'sessionstore[metrics]'")
+        raise typer.Exit(EXTRA_MISSING) from None
+    with open_manager(database) as manager:
+        text = as_text(manager.get_metrics())
+    sys.stdout.buffer.write(text)
 
 
 def check(as_json: AsJson = False, database: Database = None) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from sessionstore.clock import hours_before
 from sessionstore.operations.store import Store
 from sessionstore.persistence.unit import UnitOfWork
+from sessionstore.settings import Settings
 
 MINUTES_PER_HOUR = 60
 # Of the capacity, in per cent: below the first all is well, below the second it gets tight.
@@ -44,26 +45,29 @@ def performance(store: Store) -> dict[str, Any]:
 
 
 def health(store: Store, *, cleanup_active: bool) -> dict[str, str]:
-    """The state of the store in words.
-
-    Stuck means that nothing was written for so long: counting reads too, a page that polls a dead session would
-    keep it looking alive.
-    """
+    """The state of the store in words."""
 
     def work(unit: UnitOfWork) -> dict[str, str]:
         total = unit.statistics.count()
-        silent_since = hours_before(unit.now, store.settings.stuck_after_minutes / MINUTES_PER_HOUR)
-        stuck = unit.statistics.count_quiet_since(silent_since)
         utilization = _utilization_percent(total, store.settings.max_sessions)
         return {
             "overall_health": _verdict(utilization),
             "session_count": str(total),
             "utilization_percent": f"{utilization:.1f}%",
-            "stuck_sessions": str(stuck),
+            "stuck_sessions": str(count_stuck(unit, store.settings)),
             "cleanup_active": "yes" if cleanup_active else "no",
         }
 
     return store.engine.read(work)
+
+
+def count_stuck(unit: UnitOfWork, settings: Settings) -> int:
+    """Processing sessions that nothing was written for in `stuck_after_minutes`.
+
+    Reads do not count: a page that polls a dead session would keep it looking alive.
+    """
+    silent_since = hours_before(unit.now, settings.stuck_after_minutes / MINUTES_PER_HOUR)
+    return unit.statistics.count_quiet_since(silent_since)
 
 
 def _utilization_percent(total: int, capacity: int | None) -> float:

@@ -13,6 +13,7 @@ from sessionstore.persistence.codec import SessionCodec
 from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.following import ChangeRepository
 from sessionstore.persistence.history import HistoryRepository
+from sessionstore.persistence.metrics import MetricsRepository
 from sessionstore.persistence.reports import ReportRepository
 from sessionstore.persistence.repository import SessionRepository
 from sessionstore.persistence.runs import RunRepository
@@ -87,6 +88,11 @@ class UnitOfWork:
     def reports(self) -> ReportRepository:
         """The answers of the views."""
         return ReportRepository(self._statements)
+
+    @property
+    def metrics(self) -> MetricsRepository:
+        """Figures for monitoring."""
+        return MetricsRepository(self._statements)
 
     def wants(self, event_type: EventType) -> bool:
         """Whether anybody listens to it: snapshots that nobody looks at are not loaded."""

@@ -51,6 +51,8 @@ UNSUMMED_HOURS = _view("unsummed_hours", event_id=BigInteger, **_HOURS)
 UNSUMMED_STATUSES = _view("unsummed_statuses", event_id=BigInteger, **_STATUSES)
 UNSUMMED_DEPARTURES = _view("unsummed_departures", event_id=BigInteger, **_DEPARTURES)
 EVERY_HOUR = _view("every_hour", **_HOURS)
+EVERY_STATUS = _view("every_status", **_STATUSES)
+EVERY_DEPARTURE = _view("every_departure", **_DEPARTURES)
 
 _FLOWS = {
     **dict.fromkeys(

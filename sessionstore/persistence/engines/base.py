@@ -177,6 +177,10 @@ class Engine(ABC):
         """Gives a bounded part of the space that deleted rows left back; True while there is more."""
 
     @abstractmethod
+    def storage_bytes(self) -> dict[str, int]:
+        """Sizes on disk now, by what is in there. Waits for nobody; DatabaseUnavailableError when it is not there."""
+
+    @abstractmethod
     def backup(self, path: Path) -> None:
         """Writes an exact, consistent, durable copy to a new file while the store is in use."""
 

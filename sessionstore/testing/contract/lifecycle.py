@@ -42,6 +42,7 @@ CALLS: dict[str, Callable[[Manager], object]] = {
     "force_cleanup_all": lambda manager: manager.force_cleanup_all(),
     "get_all_sessions_info": lambda manager: manager.get_all_sessions_info(),
     "get_health_status": lambda manager: manager.get_health_status(),
+    "get_metrics": lambda manager: manager.get_metrics(),
     "get_performance_stats": lambda manager: manager.get_performance_stats(),
     "get_session": lambda manager: manager.get_session("mine"),
     "get_session_count": lambda manager: manager.get_session_count(),

@@ -17,6 +17,7 @@ from sessionstore.testing.contract.ledger import LedgerContract
 from sessionstore.testing.contract.lifecycle import LifecycleContract
 from sessionstore.testing.contract.listing import ListingContract
 from sessionstore.testing.contract.locking import LockingContract
+from sessionstore.testing.contract.metrics import MetricsContract
 from sessionstore.testing.contract.models import ModelsContract
 from sessionstore.testing.contract.overview import OverviewContract
 from sessionstore.testing.contract.paid_calls import PaidCallsContract
@@ -53,6 +54,7 @@ class StoreContract(
     ListingContract,
     OverviewContract,
     StatisticsContract,
+    MetricsContract,
     RecoveryContract,
     ModelsContract,
     TimesContract,

@@ -115,6 +115,9 @@ class SqliteEngine(Engine):
         driver.execute(f"PRAGMA incremental_vacuum({RECLAIM_PAGES})").fetchall()
         return bool(pragma(driver, "freelist_count"))
 
+    def storage_bytes(self) -> dict[str, int]:
+        return self.gate.run(lambda _, file: file.sizes(), self._file)
+
     def backup(self, path: Path) -> None:
         self.gate.run(self._connected, partial(copies.back_up, target=path))
 

@@ -126,22 +126,41 @@ class DatabaseFile:
         Raises:
             DatabaseUnavailableError: when they are not.
         """
-        try:
-            main, wal = os.stat(self._main), os.stat(self._wal)
-            is_same = (
-                (main.st_dev, main.st_ino) == self._identity
-                and (wal.st_dev, wal.st_ino) == self._wal_identity
-                and main.st_nlink == 1
-            )
-        except OSError:
-            is_same = False
-        if not is_same:
+        found = self._find_same()
+        if found is None:
             raise DatabaseUnavailableError(
                 f"{self.path}: the file was removed, renamed, linked or replaced while it was open; this write is not "
                 "in the file of that name now. Put the file back, close this manager and open it again",
                 in_doubt=True,
             )
-        return wal.st_size
+        return found[1].st_size
+
+    def sizes(self) -> dict[str, int]:
+        """The bytes of the file and of the WAL beside it.
+
+        Raises:
+            DatabaseUnavailableError: when they are not those that were opened.
+        """
+        found = self._find_same()
+        if found is None:
+            raise DatabaseUnavailableError(
+                f"{self.path}: the file was removed, renamed, linked or replaced while it was open. Put the file back, "
+                "close this manager and open it again"
+            )
+        return {"database": found[0].st_size, "wal": found[1].st_size}
+
+    def _find_same(self) -> tuple[os.stat_result, os.stat_result] | None:
+        """The file and its WAL, provided they are still those that were opened."""
+        try:
+            main, wal = os.stat(self._main), os.stat(self._wal)
+        except OSError:
+            return None
+        is_same = (
+            (main.st_dev, main.st_ino) == self._identity
+            and (wal.st_dev, wal.st_ino) == self._wal_identity
+            and main.st_nlink == 1
+        )
+        return (main, wal) if is_same else None
 
     def _require_folder(self) -> None:
         if self._given.is_symlink():
