@@ -4,6 +4,7 @@ from sessionstore.testing.contract.callbacks import CallbacksContract
 from sessionstore.testing.contract.capacity import CapacityContract
 from sessionstore.testing.contract.concurrency import ConcurrencyContract
 from sessionstore.testing.contract.copies import CopiesContract
+from sessionstore.testing.contract.counting import CountingContract
 from sessionstore.testing.contract.creation import CreationContract
 from sessionstore.testing.contract.ends import EndsContract
 from sessionstore.testing.contract.errors import ErrorsContract
@@ -25,6 +26,7 @@ from sessionstore.testing.contract.purchases import PurchasesContract
 from sessionstore.testing.contract.putting_back import PuttingBackContract
 from sessionstore.testing.contract.recovery import RecoveryContract
 from sessionstore.testing.contract.refusals import RefusalsContract
+from sessionstore.testing.contract.reports import ReportsContract
 from sessionstore.testing.contract.retention import RetentionContract
 from sessionstore.testing.contract.runs import RunsContract
 from sessionstore.testing.contract.scenes import ScenesContract
@@ -32,11 +34,13 @@ from sessionstore.testing.contract.sessions import SessionsContract
 from sessionstore.testing.contract.settings import SettingsContract
 from sessionstore.testing.contract.sparing import SparingContract
 from sessionstore.testing.contract.statistics import StatisticsContract
+from sessionstore.testing.contract.timelines import TimelinesContract
 from sessionstore.testing.contract.times import TimesContract
 from sessionstore.testing.contract.tombstones import TombstonesContract
 from sessionstore.testing.contract.tracking import TrackingContract
 from sessionstore.testing.contract.transactions import TransactionsContract
 from sessionstore.testing.contract.updates import UpdatesContract
+from sessionstore.testing.contract.windows import WindowsContract
 
 
 class StoreContract(
@@ -76,6 +80,10 @@ class StoreContract(
     EveryProcessContract,
     LifecycleContract,
     CopiesContract,
+    ReportsContract,
+    WindowsContract,
+    TimelinesContract,
+    CountingContract,
     ContractGroup,
 ):
     """Every promise of the store."""
