@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,3 +40,10 @@ def file_bytes(database: Path) -> bytes:
     wal = database.with_name(f"{database.name}-wal")
     assert not wal.exists() or not wal.stat().st_size
     return database.read_bytes()
+
+
+def text_of(value: object) -> object:
+    """A value of `manager.report` as it stands in the view: instants and days are text."""
+    if isinstance(value, datetime):
+        return value.isoformat(" ", "milliseconds")[:23]
+    return value.isoformat() if isinstance(value, date) else value

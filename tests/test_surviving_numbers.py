@@ -29,7 +29,7 @@ from tests.books import FINISHED, Books, Rows
 VIEWS = ("sessions", "hourly", "daily", "failures", "scenes", "status_durations", "departures", "costs")
 # What tombstones still have, and no more when those are pruned.
 OF_EACH_SESSION = ("sessions", "failures")
-RETENTION_DAYS = {"event_retention_days": 0.2, "tombstone_retention_days": 0.5}
+EVENT_RETENTION_DAYS, TOMBSTONE_RETENTION_DAYS = 0.2, 0.5
 
 # Few, so that hours, days and messages meet again; a living session far more often than one that is not there.
 present_id = st.runner().flatmap(lambda machine: st.sampled_from(sorted(machine.books.living) or ["a"]))
@@ -117,7 +117,8 @@ class StoreBesideBooks(RuleBasedStateMachine):
             summary_interval=None,
             touch_interval=3600,
             max_attempts=1000,
-            **RETENTION_DAYS,
+            event_retention_days=EVENT_RETENTION_DAYS,
+            tombstone_retention_days=TOMBSTONE_RETENTION_DAYS,
         )
 
     def teardown(self) -> None:
@@ -312,7 +313,7 @@ class StoreBesideBooks(RuleBasedStateMachine):
         assert self.sums() == sums
 
     def forget(self) -> None:
-        self.books.forget_gone(self.clock.now - timedelta(days=RETENTION_DAYS["tombstone_retention_days"]))
+        self.books.forget_gone(self.clock.now - timedelta(days=TOMBSTONE_RETENTION_DAYS))
 
     @rule()
     def close_and_reopen(self) -> None:

@@ -5,6 +5,7 @@ import tempfile
 import weakref
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from sessionstore.manager import SessionManager
 from sessionstore.models import GenerationRequest, GenerationSession, GenerationStatus
@@ -45,7 +46,7 @@ def create_mock_session(
     return session
 
 
-def wait_for_cleanup(manager: SessionManager, max_wait: float = 10) -> bool:
+def wait_for_cleanup(manager: SessionManager[Any, Any], max_wait: float = 10) -> bool:
     """Has the scheduled cleanup run now; true once a pass that began after the call has finished.
 
     False when that took over `max_wait` seconds.
