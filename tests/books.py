@@ -193,9 +193,9 @@ class Books:
     # What is reported of it
 
     def reports(self) -> dict[str, Rows]:
-        """All reports but `stuck`, in the order of the store's."""
+        """All reports but `stuck`, in the order of the store's; sessions by their text."""
         return {
-            "sessions": in_order([life.row() for life in (*self.living.values(), *self.gone)], 7, 0),
+            "sessions": sorted((life.row() for life in (*self.living.values(), *self.gone)), key=repr),
             "hourly": in_order([(*key, *flow.row()) for key, flow in self._flows.items()], 0, 1),
             "daily": in_order([(*key, *flow.row()) for key, flow in self._by_day().items()], 0, 1),
             "failures": in_order(self._failures(), 0, 3, 1, 2),

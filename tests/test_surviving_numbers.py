@@ -129,7 +129,12 @@ class StoreBesideBooks(RuleBasedStateMachine):
         self.folder.cleanup()
 
     def reports(self, *but: str) -> dict[str, Rows]:
-        return {name: self.manager.report(name).rows for name in VIEWS if name not in but}
+        return {name: self.report(name) for name in VIEWS if name not in but}
+
+    def report(self, name: str) -> Rows:
+        rows = self.manager.report(name).rows
+        # Two lives of one id that began in the same millisecond have no order.
+        return sorted(rows, key=repr) if name == "sessions" else rows
 
     def figures(self) -> dict[str, Rows]:
         """All that a cleanup must not change: everything but who is gone."""
@@ -327,7 +332,7 @@ class StoreBesideBooks(RuleBasedStateMachine):
     @invariant()
     def the_reports_say_what_the_books_say(self) -> None:
         for name, rows in self.books.reports().items():
-            assert self.manager.report(name).rows == rows, name
+            assert self.report(name) == rows, name
 
     @invariant()
     def every_session_is_living_or_buried_or_in_the_totals(self) -> None:
