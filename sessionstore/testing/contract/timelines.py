@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 
 from sessionstore.errors import SessionNotFoundError
-from sessionstore.testing import ManualClock
+from sessionstore.testing import ManualClock, wait_for_cleanup
 from sessionstore.testing.contract.days import TwoDaysGroup, instant
-from sessionstore.testing.contract.group import Manager, OpenManager, a_request, a_scene
+from sessionstore.testing.contract.group import PATIENCE_SECONDS, Manager, OpenManager, a_request, a_scene
 
 # Up to and beyond each class: the end that a duration belongs to.
 CLASSES = {
@@ -103,6 +103,26 @@ class TimelinesContract(TwoDaysGroup):
         assert [row[3:7] for row in manager.report("status_durations").rows] == [(1, 0, 0.0, 0), (1, 0, 0.0, 0)]
         assert [row[2:] for row in manager.report("scenes").rows] == [(1, 1 / 60, 0.0, 0, 0)]
         assert [row[10:12] for row in manager.report("sessions").rows] == [(0, 0)]
+
+    def test_a_timeline_goes_as_far_back_as_events_are_kept(
+        self, open_manager: OpenManager, clock: ManualClock
+    ) -> None:
+        manager = open_manager(max_sessions=None, event_retention_days=1, session_max_age_hours=1000)
+        for session_id in ("living", "gone", "quiet"):
+            manager.create_session(a_request(), session_id=session_id)
+        clock.advance(minutes=1)
+        manager.update_session_status("living", "processing")
+        manager.remove_session("gone")
+        clock.advance(days=2)
+        manager.create_session(a_request(), session_id="newest")
+        clock.advance(minutes=1)
+        manager.update_session_status("living", "completed")
+
+        assert wait_for_cleanup(manager, PATIENCE_SECONDS)
+
+        assert manager.report("timeline", session_id="living").rows == [("completed", 0, clock.now, None, None)]
+        for session_id in ("gone", "quiet"):
+            assert manager.report("timeline", session_id=session_id).rows == []
 
     def test_a_session_that_never_was_has_no_timeline(self, manager: Manager) -> None:
         with pytest.raises(SessionNotFoundError, match="nobody") as caught:
