@@ -11,6 +11,7 @@ from alembic.config import Config
 
 from sessionstore import SessionManager
 from sessionstore.persistence.views import REPORTS
+from sessionstore.testing import ManualClock, wait_for_cleanup
 from tests.conftest import OpenManager
 from tests.dumps import Row, dump, query
 from tests.migrations.past import put_the_past
@@ -161,15 +162,18 @@ def test_the_way_down_gives_the_rows_of_0004_and_up_again_the_same_reports(
 
 @pytest.mark.usefixtures("past")
 def test_what_0005_wrote_itself_goes_down_and_up_with_every_session_reported_once(
-    config: Config, database: Path, open_manager: OpenManager
+    config: Config, database: Path, open_manager: OpenManager, clock: ManualClock
 ) -> None:
-    # At the clock's time the tombstones of the past are long gone, and only totals.
-    manager = open_manager(max_sessions=None, event_retention_days=0, tombstone_retention_days=0)
+    clock.advance(days=3)
+    manager = open_manager(max_sessions=None, event_retention_days=1, tombstone_retention_days=1)
     session_id = manager.create_session({"story_text": "A lamp."})
     manager.add_scene_to_session(session_id, {"scene_number": 1, "title": "t", "description": "d", "image_prompt": "p"})
     manager.update_session_status(session_id, "completed")
     manager.remove_session("new")
+    assert wait_for_cleanup(manager)
     manager.shutdown()
+    assert query(database, "SELECT sum(session_count), sum(scene_count) FROM session_totals") == [(2, 4)]
+    assert query(database, CREATED) == query(database, LIVING_BURIED_AND_TOTALLED)
     sessions = answers(database)["report_sessions"]
     command.downgrade(config, "0004")
     command.upgrade(config, "head")
