@@ -199,7 +199,7 @@ class Books:
             "hourly": in_order([(*key, *flow.row()) for key, flow in self._flows.items()], 0, 1),
             "daily": in_order([(*key, *flow.row()) for key, flow in self._by_day().items()], 0, 1),
             "failures": in_order(self._failures(), 0, 3, 1, 2),
-            "scenes": in_order([(*key, *scene_row(values)) for key, values in self._scenes.items()], 0, 1),
+            "scenes": in_order([(*key, *scene_row(values)) for key, values in self._scenes.items() if values], 0, 1),
             "status_durations": in_order(
                 [(*key, len(values), sum(values), *spread(values)) for key, values in self._statuses.items()], 0, 1, 2
             ),
