@@ -1,5 +1,6 @@
 """SQLite, held to the contract of the store."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ from sessionstore.testing.contract import Restore, StoreContract
 
 class TestSqlite(StoreContract):
     @pytest.fixture
-    def database_url(self, tmp_path: Path) -> str:
-        return f"sqlite:///{tmp_path / 'sessions.db'}"
+    def database_url(self, tmp_path: Path, empty_store: Path) -> str:
+        return f"sqlite:///{shutil.copy(empty_store, tmp_path / 'sessions.db')}"
 
     @pytest.fixture
     def unusable_database_url(self, tmp_path: Path) -> str:

@@ -233,12 +233,12 @@ class ReportsContract(TwoDaysGroup):
 
         assert report.columns == ["media_type", "measure", "session_count", "min_ms", "p50_ms", "p95_ms", "max_ms"]
         assert report.rows == [
-            (None, "generation", 1, 120_000, 120_000, 120_000, 120_000),
             (None, "queue", 1, 1_800_001, 1_800_001, 1_800_001, 1_800_001),
-            ("cartoon", "generation", 1, 4_200_001, 4_200_001, 4_200_001, 4_200_001),
+            (None, "generation", 1, 120_000, 120_000, 120_000, 120_000),
             ("cartoon", "queue", 1, 3_589_999, 3_589_999, 3_589_999, 3_589_999),
-            ("cinematic", "generation", 2, 5_000, 5_000, 71_000, 71_000),
+            ("cartoon", "generation", 1, 4_200_001, 4_200_001, 4_200_001, 4_200_001),
             ("cinematic", "queue", 2, 5_000, 5_000, 20_000, 20_000),
+            ("cinematic", "generation", 2, 5_000, 5_000, 71_000, 71_000),
         ]
 
         report = after_two_days.report("distribution")

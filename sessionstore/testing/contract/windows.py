@@ -137,7 +137,7 @@ class WindowsContract(TwoDaysGroup):
     def test_a_limit_that_is_no_number_of_rows_is_refused(self, manager: Manager) -> None:
         limits: list[Any] = [0, -1, True, 1.5, "5"]
         for limit in limits:
-            with pytest.raises(ValueError, match="limit must be an integer from 1 up"):
+            with pytest.raises(ValueError, match="limit must be an integer from 1 to"):
                 manager.report("hourly", limit=limit)
 
     def test_a_media_type_that_is_no_text_or_that_a_report_does_not_have_is_refused(self, manager: Manager) -> None:
