@@ -245,14 +245,14 @@ class ReportsContract(TwoDaysGroup):
 
         assert report.columns == ["media_type", "measure", "up_to_ms", "session_count"]
         assert report.rows == [
-            (None, "generation", 150_000, 1),
             (None, "queue", 2_000_000, 1),
-            ("cartoon", "generation", 5_000_000, 1),
+            (None, "generation", 150_000, 1),
             ("cartoon", "queue", 5_000_000, 1),
-            ("cinematic", "generation", 5_000, 1),
-            ("cinematic", "generation", 100_000, 1),
+            ("cartoon", "generation", 5_000_000, 1),
             ("cinematic", "queue", 5_000, 1),
             ("cinematic", "queue", 20_000, 1),
+            ("cinematic", "generation", 5_000, 1),
+            ("cinematic", "generation", 100_000, 1),
         ]
 
     def test_an_empty_store_reports_no_rows(self, manager: Manager) -> None:
