@@ -273,3 +273,13 @@ class Finding(BaseModel):
     severity: Literal["ok", "warning", "error"]
     message: str
     remedy: str | None = None
+
+    @classmethod
+    def unreadable(cls, check: str, error: Exception) -> Self:
+        """What to say when it could not even be looked at."""
+        return cls(
+            check=check,
+            severity="error",
+            message=f"it could not be examined: {error}",
+            remedy="stop writing to the database, keep the file, and restore a backup",
+        )

@@ -154,10 +154,12 @@ class Books:
         life.scenes[number] = now
 
     def set_scenes(self, session_id: str, numbers: list[int], now: datetime) -> None:
+        """A scene of a number is always the same one here, so only those that were not there count."""
         life = self.living[session_id]
+        new = [number for number in numbers if number not in life.scenes]
         life.scenes = dict.fromkeys(numbers, now)
-        self._scenes[hour_of(now), life.media_type] += [None] * len(numbers)
-        self._flow(life, now).counts["scene"] += len(numbers)
+        self._scenes[hour_of(now), life.media_type] += [None] * len(new)
+        self._flow(life, now).counts["scene"] += len(new)
 
     def go(self, session_id: str, reason: str, now: datetime) -> None:
         life = self.living.pop(session_id)

@@ -8,7 +8,8 @@ Cost on a large table: rewrites `sessions` once, and reads tombstones and events
 sessions. What happened before is summed up from what sessions and tombstones still say of it: durations of single
 statuses and scenes, and retries, are known from now on.
 Can it go back: yes, forgetting the totals.
-Does the previous release run on it: no, it does not count scenes.
+Does the previous release run on it: no. A process of it that is still open cannot create sessions, nor write anything
+that leaves an event: what it wrote would be in no report, and its scenes would not be counted.
 """
 
 from collections.abc import Sequence
@@ -56,12 +57,31 @@ COUNT_CLOSED_CALL = f"""
             cost_micros = cost_micros + excluded.cost_micros;
     END
 """
+# The previous release, still open in another process, would leave events of no hour and scenes that nobody counts.
+REFUSE_THE_PREVIOUS_RELEASE = """
+    CREATE TRIGGER refuse_event_of_no_hour
+    BEFORE INSERT ON session_events WHEN NEW.hour_at IS NULL BEGIN
+        SELECT RAISE(ABORT, 'the schema is ahead of this release; upgrade sessionstore');
+    END
+"""
+KEEP_WHAT_IS_NOT_SUMMED_UP = """
+    CREATE TRIGGER keep_unsummed_event
+    BEFORE DELETE ON session_events WHEN OLD.event_id > (SELECT event_id FROM events_summed_up) BEGIN
+        SELECT RAISE(ABORT, 'the event is in no report yet; upgrade sessionstore');
+    END
+"""
 COUNT_CALLS_THERE_ARE = f"""
     INSERT INTO provider_totals
     SELECT {DAY.format("intended_at")}, provider, coalesce(currency, ''), count(*),
            sum(state = 'stored'), sum(state = 'failed'), sum(coalesce(cost_micros, 0))
     FROM provider_calls WHERE closed_at IS NOT NULL GROUP BY 1, 2, 3
 """
+
+TRIGGERS = {
+    "count_closed_call": COUNT_CLOSED_CALL,
+    "refuse_event_of_no_hour": REFUSE_THE_PREVIOUS_RELEASE,
+    "keep_unsummed_event": KEEP_WHAT_IS_NOT_SUMMED_UP,
+}
 
 # What sessions and tombstones say of the past.
 _EVERYONE = """
@@ -277,7 +297,8 @@ def upgrade() -> None:
     for statement in SUM_UP_THE_PAST:
         op.execute(statement)
     op.execute(COUNT_CALLS_THERE_ARE)
-    op.execute(COUNT_CLOSED_CALL)
+    for trigger in TRIGGERS.values():
+        op.execute(trigger)
     for name, query in (HELPERS | REPORTS).items():
         op.execute(f"CREATE VIEW {name} AS {query}")
 
@@ -285,7 +306,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     for name in reversed(HELPERS | REPORTS):
         op.execute(f"DROP VIEW {name}")
-    op.execute("DROP TRIGGER count_closed_call")
+    for name in TRIGGERS:
+        op.execute(f"DROP TRIGGER {name}")
     op.drop_index("ix_session_tombstones_failed", "session_tombstones")
     op.drop_index("ix_session_tombstones_created_at", "session_tombstones")
     for table in TOTALS:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from sessionstore.errors import DatabaseUnavailableError
 from sessionstore.models import Finding
 from sessionstore.operations.store import Store
 from sessionstore.persistence.unit import UnitOfWork
@@ -10,8 +11,14 @@ FOREIGN_HAND = "another program wrote to the tables, or damaged rows are gone; c
 
 
 def check(store: Store) -> list[Finding]:
-    """All findings, in a fixed order. Reads the whole database."""
-    return [*store.engine.check(), *store.engine.read(lambda unit: [*_audit(unit), *_counts(unit)])]
+    """All findings, in a fixed order. Reads the whole database; a part that cannot be read is a finding too."""
+    findings = store.engine.check()
+    for name, examine in (("audit", _audit), ("counts", _counts)):
+        try:
+            findings += store.engine.read(lambda unit, examine=examine: list(examine(unit)))  # type: ignore[misc]
+        except DatabaseUnavailableError as error:
+            findings.append(Finding.unreadable(name, error))
+    return findings
 
 
 def _audit(unit: UnitOfWork) -> Iterator[Finding]:

@@ -1,9 +1,9 @@
 """Adding up: whether what is counted in several places comes to the same. Reads every session."""
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
-from sqlalchemy import Table, func, literal, select, union_all
+from sqlalchemy import ColumnElement, Table, func, literal, literal_column, select, union_all
 
 from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.tables import SceneRow, SessionCountRow, SessionRow, SessionTotalsRow, TombstoneRow
@@ -13,12 +13,19 @@ sessions, scenes = cast(Table, SessionRow.__table__).c, cast(Table, SceneRow.__t
 tombstones, counts = cast(Table, TombstoneRow.__table__).c, cast(Table, SessionCountRow.__table__).c
 totals, hours = cast(Table, SessionTotalsRow.__table__).c, EVERY_HOUR.c
 
-# Each by the day of the creation. Text on every engine, so that days compare.
-_day_born, _day_buried = func.date(sessions.created_at), func.date(tombstones.created_at)
+
+def _day_of(instant: ColumnElement[Any]) -> ColumnElement[str]:
+    """As text; what another program put there may be no instant."""
+    return func.coalesce(func.date(instant), literal_column("'no date'"))
+
+
+# Each by the day of the creation.
+_day_born, _day_buried = _day_of(sessions.created_at), _day_of(tombstones.created_at)
 LIVING = select(_day_born, func.count()).group_by(_day_born)
 BURIED = select(_day_buried, func.count()).group_by(_day_buried)
-FORGOTTEN = select(func.date(totals.day_at), func.sum(totals.session_count)).group_by(func.date(totals.day_at))
-CREATED = select(func.date(hours.hour_at), func.sum(hours.created_count)).group_by(func.date(hours.hour_at))
+FORGOTTEN = select(_day_of(totals.day_at), func.sum(totals.session_count)).group_by(_day_of(totals.day_at))
+CREATED = select(_day_of(hours.hour_at), func.sum(hours.created_count)).group_by(_day_of(hours.hour_at))
+BY_DAY: tuple[Any, ...] = (CREATED, LIVING, BURIED, FORGOTTEN)
 
 _by_status = select(sessions.status.label("status"), func.count().label("number")).group_by(sessions.status)
 _counted = select(counts.value, -counts.sessions).where(counts.counted_by == literal("status"))
@@ -54,7 +61,7 @@ class AuditRepository:
 
     def census(self) -> dict[str, Census]:
         """Every day of creation, and what became of its sessions."""
-        by_day = [dict(map(tuple, self._statements.rows(each))) for each in (CREATED, LIVING, BURIED, FORGOTTEN)]
+        by_day: list[dict[str, int]] = [dict(map(tuple, self._statements.rows(each))) for each in BY_DAY]
         days = sorted({day for found in by_day for day in found})
         return {day: Census(*(int(found.get(day, 0)) for found in by_day)) for day in days}
 

@@ -100,6 +100,11 @@ class Executor:
         prepared = self._prepared.get(statement) or self._prepare(statement)
         return [values[0] for values in self._execute(prepared.sql, prepared.bind(parameters), fetch_all)]
 
+    def plain_rows(self, statement: Select[Any]) -> list[Any]:
+        """All rows, as the driver gives them, of a statement that is built as it is needed and holds its values."""
+        prepared = Prepared(statement, self._dialect)
+        return list(self._execute(prepared.sql, prepared.bind(NOTHING), fetch_all))
+
     def change(self, statement: Statement, parameters: Mapping[str, Any]) -> int:
         """How many rows an insert, update or delete touched."""
         prepared = self._prepared.get(statement) or self._prepare(statement)

@@ -104,17 +104,18 @@ class HistoryRepository:
         return None if row is None else Tombstone.model_validate(row._asdict())
 
     def prune_events(self, before: datetime, limit: int) -> int:
-        """Deletes the events older than that among the first `limit` there are; how many went.
+        """Deletes what is older than that among the first `limit` events there are; how many went.
 
-        What is not summed up yet stays, and so does the last event: SQLite would hand its number out again.
+        And whatever came before such an event, though a clock that was ahead gave it a later time: what is left has no
+        gaps. What is not summed up yet stays, and so does the last event: SQLite would hand its number out again.
         """
         first = select(events.event_id, events.occurred_at).order_by(events.event_id).limit(limit).subquery()
         last = select(func.max(events.event_id)).scalar_subquery()
         summed_up = select(SUMMED_UP.c.event_id).scalar_subquery()
-        due = select(first.c.event_id).where(
+        due = select(func.max(first.c.event_id)).where(
             first.c.occurred_at < before, first.c.event_id < last, first.c.event_id <= summed_up
         )
-        return self._statements.core.execute(delete(EVENTS).where(events.event_id.in_(due))).rowcount
+        return self._statements.core.execute(delete(EVENTS).where(events.event_id <= due.scalar_subquery())).rowcount
 
     def prune_tombstones(self, before: datetime, limit: int) -> int:
         """Deletes at most `limit` tombstones older than that, whose figures go to the daily totals; how many went."""

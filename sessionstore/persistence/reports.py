@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Date, Integer, Table, bindparam, func, select
 
+from sessionstore.errors import DatabaseUnavailableError
 from sessionstore.persistence.columns import as_list, each_of
 from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.tables import EventRow, SessionRow, TombstoneRow
@@ -114,22 +115,28 @@ class ReportRepository:
         columns = view.table.c
         newest_first = [columns[name].desc() for name in (view.when, *view.then_by)]
         statement = select(view.table).where(*window.conditions(view)).order_by(*newest_first).limit(limit)
-        return [tuple(row) for row in self._statements.core.execute(statement)][::-1]
+        try:
+            return [tuple(row) for row in self._statements.core.execute(statement)][::-1]
+        except (ValueError, TypeError) as error:
+            raise DatabaseUnavailableError(
+                f"{view.table.name} holds a time that cannot be read, written by another program; "
+                "`sessionstore check` says more"
+            ) from error
 
     def durations(self, window: Window) -> list[tuple[str | None, int, int | None]]:
         """Media type, queue_ms and generation_ms of each session created within the window that ever started."""
         statement = select(every_session.media_type, every_session.queue_ms, every_session.generation_ms).where(
             every_session.queue_ms.is_not(None), *window.conditions(REPORTS["sessions"])
         )
-        # As the driver gives them: rows of SQLAlchemy's, for a million sessions, take as long as all the rest.
-        cursor: Any = self._statements.core.execute(statement).cursor
-        return cast(list[tuple[str | None, int, int | None]], cursor.fetchall())
+        # Plain: rows of SQLAlchemy's, for a million sessions, take as long as all the rest.
+        return self._statements.plain_rows(statement)
 
     def turns(self, session_id: str) -> list[Turn] | None:
         """What the history still has of the statuses of a session's last life; None when there never was one.
 
-        There is no index of events by session. Events are in the order of time, so a life is found as a range; when
-        that does not hold both its ends, for a clock was set back meanwhile, all events are looked at.
+        There is no index of events by session. Events are in the order of time, so a life is found as a range: from
+        its creation, or the first event there still is, to its last status. When that does not hold both ends, for a
+        clock was set back meanwhile, all events are looked at.
         """
         key = {"id": session_id}
         living = self._statements.first(LIVING, key)
@@ -142,7 +149,8 @@ class ReportRepository:
         first = self._first_since(life.created_at, bounds.first, bounds.last)
         last = self._first_since(life.until + timedelta(milliseconds=1), first, bounds.last)
         found = self._turns(session_id, first, last)
-        if not _is_whole(found, life):
+        begins = first == bounds.first or (found and found[0].event_type == "created")
+        if not (begins and _ends(found, life)):
             found = self._turns(session_id, bounds.first, bounds.last)
         if living is None and found and found[-1].event_type in STAYS:
             found.append(Turn(life.reason, life.status, life.attempt, life.gone_at))
@@ -167,8 +175,8 @@ class ReportRepository:
         return low
 
 
-def _is_whole(found: list[Turn], life: Any) -> bool:
-    """Whether both ends of a life are there, and so all that lies between them."""
-    if not found or found[0].event_type != "created" or found[-1].status != life.status:
+def _ends(found: list[Turn], life: Any) -> bool:
+    """Whether the last turn is the one that a life ended with, or stands at."""
+    if not found or found[-1].status != life.status:
         return False
     return found[-1].event_type not in STAYS or life.since is None or found[-1].occurred_at == life.since

@@ -44,6 +44,9 @@ sessions, scenes = SESSIONS.c, SCENES.c
 
 GET_SESSION = select(SESSIONS).where(sessions.session_id == bindparam("id"))
 GET_SCENES = select(scenes.payload).where(scenes.session_id == bindparam("id")).order_by(scenes.position)
+GET_NUMBERED = (
+    select(scenes.scene_number, scenes.payload).where(scenes.session_id == bindparam("id")).order_by(scenes.position)
+)
 GET_STATE = select(
     sessions.status,
     sessions.num_scenes,
@@ -138,7 +141,7 @@ COUNT_SCENE = (
     _update_of(())
     .values(scenes_done=sessions.scenes_done + case((_is_saved, 0), else_=1))
     .returning(
-        func.coalesce(sessions.status_since, sessions.created_at).label("status_since"),
+        func.coalesce(sessions.status_since, sessions.started_at, sessions.created_at).label("status_since"),
         select(func.max(scenes.updated_at)).where(scenes.session_id == bindparam("id")).scalar_subquery().label("last"),
     )
 )
@@ -304,17 +307,17 @@ class SessionRepository:
         row = self._statements.first(GET_SESSION, {"id": session_id})
         if row is None:
             return None
-        statement = (
-            select(scenes.scene_number, scenes.payload).where(scenes.session_id == session_id).order_by(scenes.position)
-        )
         tick = {
             "current_step": row.progress_step,
             "total_steps": row.progress_total,
             "description": row.progress_description,
         }
         progress = None if row.progress_step is None else to_json(tick).decode()
-        numbered = {row.scene_number: row.payload for row in self._statements.core.execute(statement)}
-        return StoredParts(row.request_data, row.metadata, progress, numbered)
+        return StoredParts(row.request_data, row.metadata, progress, self._numbered(session_id))
+
+    def _numbered(self, session_id: str) -> dict[int, str]:
+        """The texts of a session's scenes, in their order."""
+        return {row.scene_number: row.payload for row in self._statements.rows(GET_NUMBERED, {"id": session_id})}
 
     # Writing: each returns whether the session was there.
 
@@ -368,8 +371,12 @@ class SessionRepository:
         since: datetime = known.status_since
         return since if known.last is None else max(since, known.last)
 
-    def replace_scenes(self, session_id: str, given: Sequence[EncodedScene]) -> None:
-        """Makes `given`, in this order, all the scenes of a session that is there; `update` counts the change."""
+    def replace_scenes(self, session_id: str, given: Sequence[EncodedScene]) -> int:
+        """Makes `given`, in this order, all the scenes of a session that is there; `update` counts the change.
+
+        Returns how many of them are new, or other than they were.
+        """
+        before = self._numbered(session_id)
         self._statements.change(DELETE_SCENES, {"id": session_id})
         self._statements.change_each(
             INSERT_SCENE,
@@ -385,6 +392,7 @@ class SessionRepository:
                 for position, scene in enumerate(given)
             ),
         )
+        return sum(before.get(scene.scene_number) != scene.text for scene in given)
 
     def delete(self, session_ids: Sequence[str]) -> None:
         """Deletes sessions; their scenes go with them."""

@@ -169,8 +169,16 @@ class CountingContract(ContractGroup):
         manager.atomic_session_update(session_id, {"scenes": [a_scene(1), a_scene(2), a_scene(3)]})
         manager.with_session_lock(session_id, lambda session: session.scenes.pop())
 
-        assert counted(manager) == {"created": 1, "scene": 3 + 1 + 0 + 3 + 2}
+        assert counted(manager) == {"created": 1, "scene": 3 + 1 + 0 + 3 + 0}
         assert manager.report("sessions").rows[0][4] == 2
+
+    def test_a_list_that_grows_counts_each_of_its_scenes_once(self, manager: Manager) -> None:
+        session_id = manager.create_session(a_request(num_scenes=5))
+        for number in range(1, 6):
+            manager.with_session_lock(session_id, lambda session, number=number: session.scenes.append(a_scene(number)))  # type: ignore[misc]
+        manager.set_session_scenes(session_id, [a_scene(1), a_scene(2, title="Another")])
+
+        assert counted(manager) == {"created": 1, "scene": 5 + 1}
 
     def test_scenes_that_are_to_be_made_again_are_missing_until_they_are_made(self, manager: Manager) -> None:
         session_id = manager.create_session(a_request(num_scenes=3))

@@ -11,14 +11,20 @@ RESTORE = "stop writing to it, keep the file, and restore a backup"
 
 
 def examine(connection: sqlite3.Connection) -> list[Finding]:
-    """All findings, in a fixed order, from one snapshot. Reads the whole file."""
+    """All findings, in a fixed order. Reads the whole file; what cannot be read is a finding too."""
     questions: list[Callable[[sqlite3.Connection], Iterator[Finding]]] = [
         _schema_revision,
         _integrity,
         _foreign_keys,
         _journal_mode,
     ]
-    return [finding for question in questions for finding in question(connection)]
+    findings: list[Finding] = []
+    for question in questions:
+        try:
+            findings += question(connection)
+        except sqlite3.DatabaseError as error:
+            findings.append(Finding.unreadable(question.__name__.strip("_"), error))
+    return findings
 
 
 def _schema_revision(connection: sqlite3.Connection) -> Iterator[Finding]:
