@@ -37,7 +37,12 @@ def section(heading: str) -> str:
 
 
 def columns_in_the_guide(view: str) -> list[list[str]]:
-    lines = [line for line in section(f"### `{view}`").splitlines() if line.startswith("| ")]
+    return table_under(f"### `{view}`")
+
+
+def table_under(heading: str) -> list[list[str]]:
+    """The cells of the rows below the head, without the marks of code around them."""
+    lines = [line for line in section(heading).splitlines() if line.startswith("| ")]
     return [[cell.strip(" `") for cell in re.split(r"(?<!\\)\|", line.strip("|"))] for line in lines[2:]]
 
 
@@ -71,16 +76,53 @@ def test_every_view_of_the_database_is_in_the_guide_or_named_as_a_helper(databas
     assert all(helper.startswith(("every_", "unsummed_")) for helper in views - contract)
 
 
-def test_the_indexes_that_the_guide_names_are_used(database: sqlite3.Connection) -> None:
-    def plan(question: str) -> str:
-        return "\n".join(row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {question}"))
+INDEXES = {cells[0]: cells for cells in table_under("## What makes it fast")}
 
-    of_a_span = plan("SELECT * FROM report_sessions WHERE created_at >= '2024-03-02'")
-    assert "ix_sessions_created_at_session_id (created_at>?)" in of_a_span
-    assert "ix_session_tombstones_created_at (created_at>?)" in of_a_span
-    of_failures = plan(questions()[3])
-    assert "ix_sessions_status_finished_at (status=? AND finished_at>?)" in of_failures
-    assert "ix_session_tombstones_failed (finished_at>?)" in of_failures
+
+@pytest.mark.parametrize("name", INDEXES)
+def test_an_index_that_the_guide_names_is_there_as_it_says(name: str, database: sqlite3.Connection) -> None:
+    _, place, condition, _ = INDEXES[name]
+    table, _, columns = place.partition(" ")
+
+    schema = "SELECT sql FROM sqlite_schema WHERE name = ? AND tbl_name = ?"
+    if name.startswith("pk_"):
+        ((made_by,),) = database.execute(schema, (table, table))
+        assert f"CONSTRAINT {name} PRIMARY KEY {columns}\n" in made_by
+    else:
+        ((made_by,),) = database.execute(schema, (name, table))
+        assert made_by == f"CREATE INDEX {name} ON {place}" + (f" WHERE {condition}" if condition else "")
+
+
+@pytest.mark.parametrize(
+    ("question", "searches"),
+    [
+        (
+            "SELECT * FROM report_sessions WHERE created_at >= '2024-03-02' AND created_at < '2024-03-03'",
+            {
+                "ix_sessions_created_at_session_id (created_at>? AND created_at<?)",
+                "ix_session_tombstones_created_at (created_at>? AND created_at<?)",
+            },
+        ),
+        (
+            "SELECT * FROM report_failures",
+            {
+                "ix_sessions_status_finished_at (status=? AND finished_at>?)",
+                "ix_session_tombstones_failed (finished_at>?)",
+            },
+        ),
+    ],
+    ids=["a span of creation", "failures"],
+)
+def test_a_report_searches_the_indexes_that_the_guide_names_for_it_and_no_other(
+    question: str, searches: set[str], database: sqlite3.Connection
+) -> None:
+    plan = "\n".join(row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {question}"))
+
+    used = set(re.findall(r"USING (?:COVERING )?INDEX (.*)", plan))
+    assert used == searches
+    report = question.split()[3]
+    named_for_it = {name for name, (*_, purpose) in INDEXES.items() if purpose.startswith(f"{report}`")}
+    assert {search.split()[0] for search in used} == named_for_it
 
 
 ANSWERS: dict[int, list[tuple[Any, ...]]] = {
