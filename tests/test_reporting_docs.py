@@ -3,14 +3,14 @@
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy.dialects import postgresql
 
-from sessionstore import MediaType
+from sessionstore import CallNotSentError, Cost, MediaType, Provider
 from sessionstore.persistence.views import REPORTS
 from tests.history import AWKWARD_MESSAGE, TIMED_OUT, make_history, studio
 
@@ -194,6 +194,40 @@ def test_the_slowest_sessions_come_first(database: sqlite3.Connection) -> None:
 
 def test_every_question_is_tried_here() -> None:
     assert {*ANSWERS, 6, 12} == set(range(1, len(questions()) + 1))
+
+
+def test_a_call_is_counted_from_its_intention_and_moves_to_its_currency_with_its_price(tmp_path: Path) -> None:
+    seen: list[list[tuple[Any, ...]]] = []
+
+    with studio(tmp_path / "sessions.db") as made:
+
+        def look() -> None:
+            costs = made.manager.report("costs")
+            which = [costs.columns.index(name) for name in ("currency", "call_count", "cost_micros")]
+            seen.append([tuple(row[place] for place in which) for row in costs.rows])
+
+        def submit(request: dict[str, int]) -> str:
+            look()
+            if request["scene"] == 2:
+                raise CallNotSentError("too many requests")
+            return "job"
+
+        def fetch(job_id: str) -> dict[str, str]:
+            look()
+            return {}
+
+        def cost(request: object, result: object) -> Cost:
+            return Cost(30_000 if result is None else 45_000, "USD")
+
+        images = Provider(name="images", submit=submit, fetch=fetch, cost=cost)
+        made.create("a", MediaType.CARTOON)
+        with suppress(CallNotSentError), made.manager.track("a", "worker-1") as run:
+            for number in (1, 2):
+                run.call(images, number, {"scene": number})
+        look()
+
+    unpriced, billed = (None, 1, 0), ("USD", 1, 45_000)
+    assert seen == [[unpriced], [("USD", 1, 30_000)], [unpriced, billed], [unpriced, billed]]
 
 
 def test_what_a_cleanup_changes_is_what_the_guide_says(tmp_path: Path) -> None:
