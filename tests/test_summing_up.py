@@ -1,5 +1,6 @@
 """Events that are summed up one by one, and tombstones that are pruned one by one: no report notices."""
 
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ import pytest
 from sessionstore import GenerationRequest, SessionManager
 from sessionstore.operations.retention import prune_history
 from sessionstore.testing import ManualClock
-from tests.concurrency import scene
+from tests.concurrency import Caller, ask, manager_on, scene
 from tests.conftest import OpenManager
 from tests.dumps import query
+from tests.workers import Worker
 
 VIEWS = ("sessions", "hourly", "daily", "failures", "scenes", "status_durations", "departures", "costs")
 # The shortest and the longest come first, last and in between; some are alike.
@@ -117,3 +119,41 @@ def test_a_million_hours_apart_is_still_the_right_hour(quiet: SessionManager, cl
     hours = [row[0] for row in quiet.report("hourly").rows]
 
     assert hours == [clock.now.replace(year=1970) - timedelta(hours=1), clock.now.replace(year=1970), clock.now]
+
+
+def test_two_processes_that_tidy_up_at_once_beside_one_that_writes_lose_nothing_and_count_nothing_twice(
+    database: Path,
+) -> None:
+    manager = manager_on(database, durability="normal", summary_interval=None)
+    made = scenes = failed = 0
+    with Worker("tidy", database, 3, 2) as some, Worker("tidy", database, 40, 7) as other:
+        for worker in (some, other):
+            worker.expect("ready")
+        for worker in (some, other):
+            worker.go()
+        shares, end = [Caller(worker.line) for worker in (some, other)], time.monotonic() + 1.5
+        while time.monotonic() < end or not all(share.is_done() for share in shares):
+            session_id = manager.create_session(GenerationRequest(story_text="A lamp.", media_type="cartoon"))
+            made += 1
+            assert manager.update_session_status(session_id, "processing")
+            for number in range(made % 3):
+                assert manager.add_scene_to_session(session_id, scene(number))
+                scenes += 1
+            failed += made % 4 == 0
+            assert manager.update_session_status(session_id, "completed" if made % 4 else "failed")
+        assert [share.finish() for share in shares] == ["some of each"] * 2
+        for worker in (some, other):
+            worker.go()
+        assert [some.rest(), other.rest()] == [[], []]
+
+    assert {finding.severity for finding in manager.check()} == {"ok"}
+    happened = "SELECT sum(created_count), sum(completed_count), sum(failed_count), sum(scene_count) FROM report_hourly"
+    assert ask(database, happened) == [(made, made - failed, failed, scenes)]
+    assert ask(database, "SELECT sum(scene_count) FROM report_scenes") == [(scenes,)]
+    assert ask(
+        database,
+        "SELECT sum(sessions), sum(scenes) FROM ("
+        "SELECT count(*) AS sessions, sum(scene_count) AS scenes FROM report_sessions "
+        "UNION ALL SELECT sum(session_count), sum(scene_count) FROM session_totals)",
+    ) == [(made, scenes)]
+    assert manager.shutdown()

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from sessionstore import DatabaseUnavailableError, GenerationSession, SessionManager
+from sessionstore.operations.retention import clean_up_expired, prune_history
 from sessionstore.persistence.engines.sqlite import guard
 from tests.concurrency import ask, engine_of, manager_on, request, scene
 
@@ -141,6 +142,36 @@ def compete(database: Path, name: str, seconds: str) -> None:
                     session_id, lambda session: session.metadata.update(count=len(session.scenes))
                 )
         say(count)
+
+
+def tidy(database: Path, events: str, sessions: str) -> None:
+    """Sums up, buries what is finished and prunes, so many rows at a time, until told to stop.
+
+    Nothing is kept for longer than a millisecond. Says once that it had some of each to do.
+    """
+    nothing_is_kept = dict.fromkeys(
+        ("completed_retention_hours", "failed_retention_hours", "event_retention_days", "tombstone_retention_days"), 0
+    )
+    stop, done = threading.Event(), [0, 0, 0]
+
+    def wait_for_the_end() -> None:
+        wait_for_go()
+        stop.set()
+
+    with manager_on(
+        database, lock_timeout=30, summary_interval=None, cleanup_batch_sessions=int(sessions), **nothing_is_kept
+    ) as manager:
+        store, has_said_so = manager._store, False
+        say("ready")
+        wait_for_go()
+        threading.Thread(target=wait_for_the_end, daemon=True).start()
+        while not stop.is_set():
+            done[0] += store.engine.write(lambda unit: unit.totals.sum_up(int(events)))
+            done[1] += clean_up_expired(store, should_stop=stop.is_set)
+            done[2] += prune_history(store, should_stop=stop.is_set)
+            if all(done) and not has_said_so:
+                has_said_so = True
+                say("some of each")
 
 
 def acknowledge(database: Path, first: str) -> None:
@@ -333,6 +364,7 @@ if __name__ == "__main__":
         "meet": meet,
         "churn": churn,
         "compete": compete,
+        "tidy": tidy,
         "acknowledge": acknowledge,
         "careless": careless,
         "fork": fork,
