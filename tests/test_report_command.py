@@ -246,7 +246,18 @@ def test_a_table_says_figures_as_people_do(ask: Ask) -> None:
 def test_a_table_shows_no_control_character_of_a_message(ask: Ask) -> None:
     out = ask("failures", "--format", "table", columns=200).out
 
-    assert 'the provider said "no", twice\\x0aand hung up' in out
+    assert 'the provider said "no", twice\\nand hung up' in out
+
+
+def test_a_message_looks_the_same_in_a_list_and_in_a_report(tmp_path: Path) -> None:
+    database = tmp_path / "sessions.db"
+    with SessionManager(database_url=f"sqlite:///{database}") as manager:
+        manager.create_session({"story_text": "A lamp."}, session_id="a")
+        manager.update_session_status("a", "failed", "C:\\out\x1b[2J\x07\tis\r\ngone")
+
+    for command in (["list"], ["report", "sessions"], ["report", "failures"]):
+        seen = on_a_terminal(*command, "--database", str(database), folder=tmp_path, columns=200)
+        assert r"C:\out\x1b[2J\x07\tis\r\ngone " in seen, command
 
 
 def test_hours_and_days_have_a_line_of_what_completed_and_what_failed(ask: Ask) -> None:

@@ -6,14 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import typer
 from pydantic_core import to_json
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+EXTRA_IS_MISSING = 3
+
+# What would end a value on a line.
+_SEPARATORS = {ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
+_ESCAPES = _SEPARATORS | {ord("\\"): "\\\\"}
 # What a terminal would take for orders; texts of strangers are printed.
-_CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "�")
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | _SEPARATORS
 
 
 def is_for_people() -> bool:
@@ -29,6 +34,12 @@ def console() -> Console:
 def say(message: str) -> None:
     """A sentence beside the answer: on standard error, so that pipes carry answers only."""
     print(message, file=sys.stderr)
+
+
+def extra_is_missing(need: str, extra: str) -> typer.Exit:
+    """Says what to install; the end of the command, to be raised."""
+    say(f"sessionstore: {need}, from the extra {extra}: pip install 'sessionstore[{extra}]'")
+    return typer.Exit(EXTRA_IS_MISSING)
 
 
 def print_json(value: Any) -> None:
@@ -59,7 +70,7 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str
         # An id that is cut is of no use: it is there to be typed.
         table.add_column(column, no_wrap=column.endswith("_id"), overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_readable(value)) for value in row))
+        table.add_row(*(Text(readable(value)) for value in row))
     console().print(table)
 
 
@@ -68,9 +79,14 @@ def plain_line(values: Iterable[Any]) -> str:
     return "\t".join(_plain(value).translate(_ESCAPES) for value in values)
 
 
+def readable(value: Any) -> str:
+    """A value for people, on one line; of what a terminal would take for orders its code."""
+    return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else _plain(value).translate(_CONTROLS)
+
+
 def readable_line(text: str) -> Text:
-    """A text of strangers for people, on one line and without what a terminal would take for orders."""
-    return Text(text.translate(_ESCAPES).translate(_CONTROLS))
+    """As `readable`, for rich, which finds no markup in it."""
+    return Text(readable(text))
 
 
 def print_facts(facts: Mapping[str, Any], title: str | None = None) -> None:
@@ -90,7 +106,3 @@ def _plain(value: Any) -> str:
     if value is None:
         return ""
     return value.isoformat(" ", "milliseconds")[:23] if isinstance(value, datetime) else str(value)
-
-
-def _readable(value: Any) -> str:
-    return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else _plain(value).translate(_CONTROLS)

@@ -7,11 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from sessionstore.cli.opening import AsJson, Database, open_manager, settings_for
-from sessionstore.cli.output import is_for_people, print_facts, print_json, print_rows, say
+from sessionstore.cli.output import extra_is_missing, is_for_people, print_facts, print_json, print_rows, say
 from sessionstore.models import GenerationSession, GenerationStatus
 from sessionstore.settings import ENVIRONMENT_PREFIX, Settings
 
-EXTRA_MISSING = 3
 LIST_COLUMNS = ["session_id", "status", "scenes", "progress", "media_type", "created_at", "updated_at", "error_message"]
 
 
@@ -116,8 +115,7 @@ def metrics(database: Database = None) -> None:
     except ModuleNotFoundError as error:
         if error.name != "prometheus_client":
             raise
-        say("sessionstore: metrics need prometheus_client, from the extra metrics: pip install 'sessionstore[metrics]'")
-        raise typer.Exit(EXTRA_MISSING) from None
+        raise extra_is_missing("metrics need prometheus_client", "metrics") from None
     with open_manager(database) as manager:
         text = as_text(manager.get_metrics())
     sys.stdout.buffer.write(text)

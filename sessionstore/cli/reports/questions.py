@@ -9,11 +9,10 @@ from typing import Any
 
 import typer
 
-from sessionstore.cli.output import say
+from sessionstore.cli.output import extra_is_missing, say
 from sessionstore.cli.reports.kinds import DRAWABLE, KINDS, ReportKind, similar, typed
 from sessionstore.cli.reports.moments import parse_moment
 
-EXTRA_IS_MISSING = 3
 PICTURES = (".png", ".svg")
 # What the manager calls them.
 FILTERS = {"--media-type": "media_type", "--session": "session_id"}
@@ -99,8 +98,7 @@ def check_plot(path: Path) -> None:
     if not path.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {path.parent}; make it first.", param_hint="--plot")
     if find_spec("matplotlib") is None:
-        say("sessionstore: --plot needs matplotlib, from the extra plot: pip install 'sessionstore[plot]'")
-        raise typer.Exit(EXTRA_IS_MISSING)
+        raise extra_is_missing("--plot needs matplotlib", "plot")
 
 
 def _say_reports() -> None:

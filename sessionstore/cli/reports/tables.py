@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from rich import box
@@ -10,7 +9,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from sessionstore.cli.output import console, say
+from sessionstore.cli.output import console, readable, say
 from sessionstore.cli.reports.highlights import bars, sparklines, with_empty_classes
 from sessionstore.cli.reports.kinds import KINDS, typed
 from sessionstore.cli.reports.readable import amount, duration, share
@@ -27,8 +26,6 @@ LEAST_IMPORTANT = (
     *("created_count", "scene_count", "last_failed_at", MESSAGE, "avg_generation_ms", "media_type"),
 )
 _UNITS: dict[str, Callable[[Any], str]] = {"_ms": duration, "_micros": amount, "_ratio": share}
-# A message may hold what moves the cursor, or worse.
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +89,15 @@ def _column(name: str, values: Sequence[Any]) -> Column:
 
 
 def _shown(name: str, value: Any) -> str:
-    """A figure with the unit that its column's name ends in."""
-    if value is None:
-        return ""
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M}" if name == "hour_at" else f"{value:%Y-%m-%d %H:%M:%S}"
+    """A figure with the unit that its column's name ends in; of an hour its minutes only."""
+    if name == "hour_at":
+        return f"{value:%Y-%m-%d %H:%M}"
+    if not isinstance(value, int | float):
+        return readable(value)
     for unit, in_words in _UNITS.items():
         if name.endswith(unit):
             return in_words(value)
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:,.2f}" if isinstance(value, float) else str(value).translate(_CONTROLS)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
 
 
 def _table(columns: Sequence[Column]) -> Table:
