@@ -60,8 +60,13 @@ def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     lines.writerows([_plain(value) for value in row] for row in rows)
 
 
-def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
-    """Rows under column names. Not on a terminal: tab-separated, every value whole, one line each."""
+def print_rows(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None, *, keeps_lines: bool = False
+) -> None:
+    """Rows under column names. Not on a terminal: tab-separated, every value whole, one line each.
+
+    `keeps_lines` shows people the lines of a text as lines.
+    """
     if not is_for_people():
         print_tsv(columns, rows)
         return
@@ -70,7 +75,7 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str
         # An id that is cut is of no use: it is there to be typed.
         table.add_column(column, no_wrap=column.endswith("_id"), overflow="fold")
     for row in rows:
-        table.add_row(*(Text(readable(value)) for value in row))
+        table.add_row(*(Text(_readable_lines(value) if keeps_lines else readable(value)) for value in row))
     console().print(table)
 
 
@@ -84,6 +89,10 @@ def readable(value: Any) -> str:
     return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else _plain(value).translate(_CONTROLS)
 
 
+def _readable_lines(value: Any) -> str:
+    return "\n".join(map(readable, value.splitlines())) if isinstance(value, str) else readable(value)
+
+
 def readable_line(text: str) -> Text:
     """As `readable`, for rich, which finds no markup in it."""
     return Text(readable(text))
@@ -91,7 +100,7 @@ def readable_line(text: str) -> Text:
 
 def print_facts(facts: Mapping[str, Any], title: str | None = None) -> None:
     """Names and values; a nested mapping becomes lines with dotted names."""
-    print_rows(["name", "value"], _flattened(facts), title)
+    print_rows(["name", "value"], _flattened(facts), title, keeps_lines=True)
 
 
 def _flattened(facts: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
