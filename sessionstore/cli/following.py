@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from sessionstore.cli.opening import AsJson, Database, open_manager
-from sessionstore.cli.output import console, is_for_people, plain_line, print_json, print_rows, readable_line
+from sessionstore.cli.output import console, is_for_people, plain_line, print_json, print_rows, readable_line, say
 from sessionstore.models import SECONDS_PER_HOUR, GenerationSession, GenerationStatus, SessionChange
 
 if TYPE_CHECKING:
@@ -53,8 +53,19 @@ def watch(
         for last in changes:
             _print_change(last, as_json)
         session = last.session if last is not None else manager.get_session(session_id)
-    if session is None or session.status is not GenerationStatus.COMPLETED:
-        raise typer.Exit(1)
+        if session is not None and session.status is GenerationStatus.COMPLETED:
+            return
+        if last is None:
+            stands = _how_it_went(manager, session_id) if session is None else f"is {session.status}"
+            say(f"nothing happened to session {session_id!r} since that cursor: it {stands}")
+    raise typer.Exit(1)
+
+
+def _how_it_went(manager: "SessionManager", session_id: str) -> str:
+    tombstone = manager.find_tombstone(session_id)
+    if tombstone is None:
+        return "is gone"
+    return f"was {tombstone.reason} on {tombstone.gone_at:%Y-%m-%d %H:%M:%S}, as {tombstone.status}"
 
 
 def _print_change(change: SessionChange, as_json: bool) -> None:

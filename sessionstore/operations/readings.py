@@ -14,11 +14,14 @@ STATE, PROGRESS = "state", "progress"
 # What is told last of a session, whatever its status was.
 WAYS_TO_GO = frozenset(TombstoneReason)
 
+# Versions of a session count from the second; the first is for who knows that it is gone.
+GONE, FIRST_VERSION = 0, 1
+
 _CURSOR = re.compile("([0-9]{1,18})-([0-9]{1,18})")
 
 Change = SessionChange[Any, Any]
 Session = GenerationSession[Any, Any]
-# Behind which event, and at which version of the session (0 when it is gone).
+# Behind which event, and at which version of the session (GONE when it is).
 Position = tuple[int, int]
 
 
@@ -68,7 +71,7 @@ def read_from(unit: UnitOfWork, session_id: str, position: Position) -> Reading:
         SessionNotFoundError: when there is no session of that id, and as far as is known there never was.
     """
     reading = read_on(unit, session_id, position)
-    if not reading.items and reading.position[1] == 0 and unit.history.find_tombstone(session_id) is None:
+    if not reading.items and reading.position[1] == GONE and unit.history.find_tombstone(session_id) is None:
         raise absent(session_id)
     return reading
 
@@ -76,10 +79,12 @@ def read_from(unit: UnitOfWork, session_id: str, position: Position) -> Reading:
 def read_on(unit: UnitOfWork, session_id: str, position: Position) -> Reading:
     """What happened behind a position; how the session stands instead, when some of that is not known any more."""
     session, since = unit.sessions.get(session_id), unit.changes.events_since(session_id, position[0])
-    reached = (since.latest, 0 if session is None else session.version)
+    reached = (since.latest, GONE if session is None else session.version)
     is_over = session is None or session.status.is_terminal()
     if session is not None and not since.is_complete:
         return Reading([_standing(session, STATE, reached)], reached, is_over)
+    if session is None and not since.events:
+        return Reading(_departure(unit, session_id, position, reached), reached, is_over)
     told = list(_up_to_an_end(since.events))
     items = [_item(session_id, event, session, reached[1]) for event in told]
     if session is not None and not since.events and session.version != position[1]:
@@ -115,10 +120,30 @@ def _standing(session: Session, event_type: str, position: Position) -> Change:
     )
 
 
+def _departure(unit: UnitOfWork, session_id: str, position: Position, reached: Position) -> list[Change]:
+    """How a session went, by its tombstone, which outlives the event; nothing to who knows that it is gone."""
+    tombstone = unit.history.find_tombstone(session_id)
+    if tombstone is None or position[1] == GONE:
+        return []
+    item = Change.model_construct(
+        cursor=cursor_at(reached),
+        event_type=tombstone.reason.value,
+        session_id=session_id,
+        status=tombstone.status,
+        scene_number=None,
+        attempt=tombstone.attempt,
+        occurred_at=tombstone.gone_at,
+        session=None,
+    )
+    return [item]
+
+
 def _item(session_id: str, event: RecordedEvent, session: Session | None, version: int) -> Change:
-    # The version of the snapshot, which comes with the item: ticks up to it are told.
+    # The version of the snapshot, which comes with the item: ticks up to it are told. Of a session that is gone none
+    # are left, but who goes on from an item before the last must not be taken for one who knows that it is gone.
+    known = GONE if event.event_type in WAYS_TO_GO else max(version, FIRST_VERSION)
     return Change.model_construct(
-        cursor=cursor_at((event.event_id, version)),
+        cursor=cursor_at((event.event_id, known)),
         event_type=event.event_type,
         session_id=session_id,
         status=event.status,

@@ -91,6 +91,22 @@ def test_watch_fails_for_a_session_that_goes_or_never_was(manager: SessionManage
     assert "there is no session 'nothing'" in never.stderr
 
 
+def test_watch_says_why_it_fails_when_it_has_nothing_to_print(manager: SessionManager, tmp_path: Path) -> None:
+    cursor = next(manager.watch("a")).cursor
+    manager.update_session_status("a", "failed", "boom")
+    *_, failed = manager.watch("a", after=cursor)
+    still_failed = sessionstore("watch", "a", "--after", failed.cursor, "--json", folder=tmp_path)
+    manager.remove_session("a")
+    *_, gone = manager.watch("a", after=failed.cursor)
+    still_gone = sessionstore("watch", "a", "--after", gone.cursor, "--json", folder=tmp_path)
+
+    assert [(each.returncode, each.stdout) for each in (still_failed, still_gone)] == [(1, ""), (1, "")]
+    assert still_failed.stderr == "nothing happened to session 'a' since that cursor: it is failed\n"
+    assert re.fullmatch(
+        r"nothing happened to session 'a' since that cursor: it was removed on \S+ \S+, as failed\n", still_gone.stderr
+    )
+
+
 def test_ctrl_c_ends_a_watch_with_130(manager: SessionManager, tmp_path: Path) -> None:
     with watching(tmp_path, "a") as process:
         line(process.stdout), line(process.stdout)

@@ -438,6 +438,43 @@ class FollowingContract(ContractGroup):
 
         assert [(each.event_type, each.session) for each in changes] == [("scene_added", None), ("removed", None)]
 
+    def test_a_removal_whose_event_was_pruned_is_told_from_its_tombstone_once(
+        self, open_manager: OpenManager, clock: ManualClock
+    ) -> None:
+        manager = open_manager(event_retention_days=1, tombstone_retention_days=30)
+        session_id = create_in_status(manager, "processing")
+        (state,) = told(manager.watch(session_id), 1)
+        clock.advance(seconds=1)
+        manager.remove_session(session_id)
+        gone_at = clock.now
+        clock.advance(hours=25)
+        manager.create_session(a_request())
+        assert wait_for_cleanup(manager)
+
+        watch = manager.watch(session_id, after=state.cursor)
+        (gone,) = watch
+
+        assert (gone.event_type, gone.status, gone.attempt) == ("removed", GenerationStatus.PROCESSING, state.attempt)
+        assert (gone.occurred_at, gone.session, gone.scene_number) == (gone_at, None, None)
+        assert watch.is_over
+        assert list(manager.watch(session_id, after=gone.cursor)) == []
+
+    def test_a_removal_that_was_not_read_yet_is_told_from_its_tombstone_though_what_came_before_was(
+        self, open_manager: OpenManager, clock: ManualClock
+    ) -> None:
+        manager = open_manager(event_retention_days=1, tombstone_retention_days=30)
+        session_id = create_in_status(manager, "processing")
+        (state,) = told(manager.watch(session_id), 1)
+        with manager.transaction():
+            manager.add_scene_to_session(session_id, a_scene(1))
+            manager.remove_session(session_id)
+        (added,) = told(manager.watch(session_id, after=state.cursor), 1)
+        clock.advance(hours=25)
+        manager.create_session(a_request())
+        assert wait_for_cleanup(manager)
+
+        assert types(list(manager.watch(session_id, after=added.cursor))) == ["removed"]
+
     def test_a_session_that_is_made_again_at_once_is_another_one(self, open_manager: OpenManager) -> None:
         manager, other = open_manager(), open_manager()
         manager.create_session(a_request(), session_id="again")
