@@ -43,7 +43,9 @@ class Follower:
 
     def wake(self) -> None:
         self.is_woken = True
-        self._wakes.put(None)
+        # One that lies there wakes as well as two: who never sleeps would never take them away.
+        if self._wakes.empty():
+            self._wakes.put(None)
 
     def wait(self, seconds: float | None) -> bool:
         """Sleeps until there may be something to read; False when `seconds` passed first."""

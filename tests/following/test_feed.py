@@ -46,6 +46,17 @@ def test_a_commit_that_was_noticed_while_a_watcher_read_is_told(
         assert each.shutdown()
 
 
+def test_wakes_of_a_watcher_that_is_never_idle_do_not_pile_up() -> None:
+    follower = Follower("a", 0, 1)
+    for number in range(100):
+        follower.wake()
+        # It reads on by itself, and never has to wait for the wake.
+        follower.move(number, 1)
+    assert follower._wakes.qsize() <= 1
+    follower.wake()
+    assert follower.wait(0)
+
+
 def test_watchers_that_are_woken_by_a_shutdown_find_the_store_shut_already(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
