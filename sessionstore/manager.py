@@ -465,11 +465,11 @@ class SessionManager(Generic[RequestT, SceneT]):
         """An iterator: how the session stands, then each change of it, by whatever process, as it is committed.
 
         With `after`, the `cursor` of an item that was got earlier, perhaps by another process, it begins with what
-        happened since; with how the session stands or went, if that is not known any more (`event_retention_days`). No
-        change is left out or given twice, but progress ticks that follow each other closely are given as the last of
-        them. It ends with the change that finishes or removes the session, or quietly when nothing came for `timeout`
-        seconds; its `is_over` says which, and its `cursor` where to go on. A change is seen within about 50 ms. For
-        one thread at a time; it holds up no writer, and no `shutdown`.
+        happened since; with how the session stands or went, if that is not known any more (`event_retention_days`, or
+        an older copy of the database was put back). No change is left out or given twice, but progress ticks that
+        follow each other closely are given as the last of them. It ends with the change that finishes or removes the
+        session, or quietly when nothing came for `timeout` seconds; its `is_over` says which, and its `cursor` where to
+        go on. A change is seen within about 50 ms. For one thread at a time; it holds up no writer, and no `shutdown`.
 
         Raises:
             SessionNotFoundError: at once, when the session is absent; with `after`, when it never was there.

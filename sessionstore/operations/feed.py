@@ -14,6 +14,7 @@ from weakref import WeakSet
 from sessionstore.errors import ManagerClosedError
 from sessionstore.maintenance import Job, MaintenanceLoop, ShouldStop
 from sessionstore.persistence.engines.base import Engine
+from sessionstore.persistence.following import Point
 from sessionstore.persistence.unit import UnitOfWork
 
 # A change is to be seen within 50 ms. Fifty looks a second take 0.6 % of a core, nine tenths of it for waking up.
@@ -23,20 +24,21 @@ OUTAGE_LOOK_SECONDS = 1.0
 
 
 class Follower:
-    """Where somebody who watches one session stands: behind event `known_to`, at `version` (0 when it is gone).
+    """Where somebody who watches one session stands: behind `known_to`, at `version` (0 when it is gone).
 
     It belongs to its watcher's thread. While the watcher sleeps the feed moves `known_to` over events of others.
     """
 
-    def __init__(self, session_id: str, known_to: int, version: int) -> None:
+    def __init__(self, session_id: str, known_to: Point, version: int) -> None:
         self.session_id = session_id
+        # Replaced as a whole: its watcher may ask for it while the feed moves it.
         self.known_to = known_to
         self.version = version
         self.is_woken = False
         # Of all ways to wake a thread the one that a signal handler may use too.
         self._wakes: SimpleQueue[None] = SimpleQueue()
 
-    def move(self, known_to: int, version: int) -> None:
+    def move(self, known_to: Point, version: int) -> None:
         """To what was read just now."""
         self.known_to, self.version = known_to, version
         self.is_woken = False
@@ -147,17 +149,18 @@ class Feed:
         if not asleep:
             return
         ids = list({follower.session_id for follower in asleep})
-        known_to = min(follower.known_to for follower in asleep)
+        known_to = min(follower.known_to.event_id for follower in asleep)
 
-        def read(unit: UnitOfWork) -> tuple[int, dict[str, int], dict[str, int]]:
+        def read(unit: UnitOfWork) -> tuple[Point, dict[str, int], dict[str, int]]:
             changes = unit.changes
-            return changes.latest_event_id(), changes.last_events(ids, known_to), changes.versions(ids)
+            return changes.latest(), changes.last_events(ids, known_to), changes.versions(ids)
 
         latest, last_events, versions = self._engine.read(read)
         for follower in asleep:
             session_id = follower.session_id
             # Versions tell of progress, and events of all else: a session that was made again may be at the same one.
-            if last_events.get(session_id, 0) > follower.known_to or versions.get(session_id, 0) != follower.version:
+            is_told_of = last_events.get(session_id, 0) > follower.known_to.event_id
+            if is_told_of or versions.get(session_id, 0) != follower.version:
                 follower.wake()
             else:
                 follower.known_to = latest

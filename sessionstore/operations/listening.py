@@ -74,7 +74,7 @@ class EveryProcessCallbacks:
                 "a callback of every process was registered inside a transaction, before it is known where its events "
                 "begin; do it before or after"
             )
-        since, ticks = self._engine.read(lambda unit: (unit.changes.latest_event_id(), unit.changes.ticks()))
+        since, ticks = self._engine.read(lambda unit: (unit.changes.latest().event_id, unit.changes.ticks()))
         with self._lock:
             if not any(self._registrations.values()):
                 self._told_to = since

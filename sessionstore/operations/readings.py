@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sessionstore.models import GenerationSession, SessionChange, TombstoneReason
+from sessionstore.models import GenerationSession, SessionChange, Tombstone, TombstoneReason
 from sessionstore.operations.changes import absent
-from sessionstore.persistence.following import RecordedEvent
+from sessionstore.persistence.following import EventsSince, Point, RecordedEvent, mark_of
 from sessionstore.persistence.unit import UnitOfWork
 
 STATE, PROGRESS = "state", "progress"
@@ -17,12 +17,12 @@ WAYS_TO_GO = frozenset(TombstoneReason)
 # Versions of a session count from the second; the first is for who knows that it is gone.
 GONE, FIRST_VERSION = 0, 1
 
-_CURSOR = re.compile("([0-9]{1,18})-([0-9]{1,18})")
+_CURSOR = re.compile("([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,18})")
 
 Change = SessionChange[Any, Any]
 Session = GenerationSession[Any, Any]
 # Behind which event, and at which version of the session (GONE when it is).
-Position = tuple[int, int]
+Position = tuple[Point, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,14 @@ def position_in(cursor: object) -> Position:
     match = _CURSOR.fullmatch(cursor) if isinstance(cursor, str) else None
     if match is None:
         raise ValueError("after must be the cursor of an item that watch() gave")
-    return int(match[1]), int(match[2])
+    event_id, version, mark = map(int, match.groups())
+    return Point(event_id, mark), version
 
 
 def cursor_at(position: Position) -> str:
     """The text for a position."""
-    return f"{position[0]}-{position[1]}"
+    (event_id, mark), version = position
+    return f"{event_id}-{version}-{mark}"
 
 
 def read_state(unit: UnitOfWork, session_id: str) -> Reading:
@@ -60,7 +62,7 @@ def read_state(unit: UnitOfWork, session_id: str) -> Reading:
     session = unit.sessions.get(session_id)
     if session is None:
         raise absent(session_id)
-    position = (unit.changes.latest_event_id(), session.version)
+    position = (unit.changes.latest(), session.version)
     return Reading([_standing(session, STATE, position)], position, session.status.is_terminal())
 
 
@@ -84,7 +86,7 @@ def read_on(unit: UnitOfWork, session_id: str, position: Position) -> Reading:
     if session is not None and not since.is_complete:
         return Reading([_standing(session, STATE, reached)], reached, is_over)
     if session is None and not since.events:
-        return Reading(_departure(unit, session_id, position, reached), reached, is_over)
+        return Reading(_departure(unit, session_id, position, since), reached, is_over)
     told = list(_up_to_an_end(since.events))
     items = [_item(session_id, event, session, reached[1]) for event in told]
     if session is not None and not since.events and session.version != position[1]:
@@ -120,13 +122,13 @@ def _standing(session: Session, event_type: str, position: Position) -> Change:
     )
 
 
-def _departure(unit: UnitOfWork, session_id: str, position: Position, reached: Position) -> list[Change]:
-    """How a session went, by its tombstone, which outlives the event; nothing to who knows that it is gone."""
+def _departure(unit: UnitOfWork, session_id: str, position: Position, since: EventsSince) -> list[Change]:
+    """How a session went, by its tombstone, which outlives the event; nothing to who knows that."""
     tombstone = unit.history.find_tombstone(session_id)
-    if tombstone is None or position[1] == GONE:
+    if tombstone is None or _is_known(position, since, tombstone):
         return []
     item = Change.model_construct(
-        cursor=cursor_at(reached),
+        cursor=cursor_at((since.latest, GONE)),
         event_type=tombstone.reason.value,
         session_id=session_id,
         status=tombstone.status,
@@ -138,12 +140,17 @@ def _departure(unit: UnitOfWork, session_id: str, position: Position, reached: P
     return [item]
 
 
+def _is_known(position: Position, since: EventsSince, tombstone: Tombstone) -> bool:
+    """Whether who stands there was told of this departure, and not of one in a life before."""
+    return position[1] == GONE and (since.is_complete or mark_of(tombstone.gone_at) <= position[0].mark)
+
+
 def _item(session_id: str, event: RecordedEvent, session: Session | None, version: int) -> Change:
     # The version of the snapshot, which comes with the item: ticks up to it are told. Of a session that is gone none
     # are left, but who goes on from an item before the last must not be taken for one who knows that it is gone.
     known = GONE if event.event_type in WAYS_TO_GO else max(version, FIRST_VERSION)
     return Change.model_construct(
-        cursor=cursor_at((event.event_id, known)),
+        cursor=cursor_at((event.point, known)),
         event_type=event.event_type,
         session_id=session_id,
         status=event.status,

@@ -1,11 +1,24 @@
 """Reading what changed: the events of the history, and the versions of sessions, from one snapshot."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import BigInteger, Integer, Table, bindparam, func, literal_column, or_, select
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    Table,
+    Text,
+    bindparam,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    type_coerce,
+)
 
 from sessionstore.models import GenerationStatus
 from sessionstore.persistence.codec import corrupted
@@ -16,11 +29,17 @@ from sessionstore.persistence.tables import EventRow, SessionRow
 events, sessions = cast(Table, EventRow.__table__).c, cast(Table, SessionRow.__table__).c
 
 # There is no index of events by session, for each write would pay for it: they are found in a range of the key, which
-# readers keep short.
-_is_newer = events.event_id > bindparam("after", type_=BigInteger())
+# is read once, and only when all of it is there.
+_after = bindparam("after", type_=BigInteger())
+_is_newer = events.event_id > _after
 _is_of_session = events.session_id == bindparam("id")
-LATEST = select(func.coalesce(func.max(events.event_id), 0).label("event_id"))
-TALLY = select(func.count().label("all")).add_columns(func.count().filter(_is_of_session).label("own")).where(_is_newer)
+# As text: a time that somebody spoiled by hand is to stop nobody who watches another session.
+_moment = type_coerce(events.occurred_at, Text())
+LATEST = select(events.event_id, _moment.label("moment")).order_by(events.event_id.desc()).limit(literal(1))
+BOUNDS = LATEST.add_columns(
+    select(func.min(events.event_id)).scalar_subquery().label("oldest"),
+    select(_moment).where(events.event_id == _after).correlate(None).scalar_subquery().label("moment_before"),
+)
 EVENTS_OF = (
     select(events.event_id, events.event_type, events.status, events.scene_number, events.attempt, events.occurred_at)
     .where(_is_newer, _is_of_session)
@@ -47,6 +66,28 @@ TICKS = select(
 ).where(or_(*(sessions.status == literal_column(f"'{each}'") for each in GenerationStatus if each.is_active())))
 
 
+class Point(NamedTuple):
+    """Where in the history: behind the event of that number, which has that `mark`; (0, 0) is before the first.
+
+    A number alone may be that of another event, once an older copy of the database was put back.
+    """
+
+    event_id: int
+    mark: int
+
+
+BEGINNING = Point(0, 0)
+
+
+def mark_of(moment: datetime) -> int:
+    """The mark of an event of that instant: 2026-01-31 12:00:00.123 is 20260131120000123, so later ones are higher."""
+    return _mark_in(moment.isoformat(" ", "milliseconds")[:23])
+
+
+def _mark_in(text: object) -> int:
+    return int(re.sub("[^0-9]", "", str(text))[:17] or 0)
+
+
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
     """One row of `session_events`, of a session that is known."""
@@ -58,16 +99,22 @@ class RecordedEvent:
     attempt: int
     occurred_at: datetime
 
+    @property
+    def point(self) -> Point:
+        """Right behind it."""
+        return Point(self.event_id, mark_of(self.occurred_at))
+
 
 @dataclass(frozen=True, slots=True)
 class EventsSince:
-    """The events of one session behind some event; `latest` is the newest of all sessions.
+    """The events of one session behind some point; `latest` is behind the newest of all sessions.
 
-    `is_complete` is false when some may be missing: they were pruned, or the database is an older copy.
+    Not `is_complete`, and then without any, when some may be missing: they were pruned, or the history is another one,
+    since an older copy of the database was put back.
     """
 
     events: list[RecordedEvent]
-    latest: int
+    latest: Point
     is_complete: bool
 
 
@@ -85,27 +132,33 @@ class ChangeRepository:
     def __init__(self, statements: Executor) -> None:
         self._statements = statements
 
-    def latest_event_id(self) -> int:
-        """Of the newest event there is; 0 when there is none."""
-        return int(self._statements.first(LATEST).event_id)
+    def latest(self) -> Point:
+        """Behind the newest event there is."""
+        row = self._statements.first(LATEST)
+        return BEGINNING if row is None else Point(row.event_id, _mark_in(row.moment))
 
-    def events_since(self, session_id: str, after: int) -> EventsSince:
-        """The events of a session with a higher id, oldest first. Reads every event in that range.
+    def events_since(self, session_id: str, after: Point) -> EventsSince:
+        """The events of a session behind a point, oldest first. Reads every event in that range.
 
         Raises:
             SessionCorruptedError: when one of them is none of ours.
         """
-        latest = self.latest_event_id()
-        tally = self._statements.first(TALLY, {"id": session_id, "after": after})
-        found: list[RecordedEvent] = []
-        if tally.own:
-            try:
-                rows = self._statements.rows(EVENTS_OF, {"id": session_id, "after": after})
-                found = [RecordedEvent(**row._asdict() | {"status": GenerationStatus(row.status)}) for row in rows]
-            except (ValueError, TypeError) as error:
-                raise corrupted(session_id, "history") from error
-        # Ids are handed out without gaps, so fewer events than ids means that some are gone.
-        return EventsSince(found, latest, is_complete=latest - after == tally.all)
+        bounds = self._statements.first(BOUNDS, {"after": after.event_id})
+        if bounds is None:
+            return EventsSince([], BEGINNING, is_complete=after == BEGINNING)
+        # Pruning takes the oldest, and ids are handed out without gaps: what is there from the next one on is all.
+        is_there = bounds.oldest <= after.event_id + 1 and after.event_id <= bounds.event_id
+        is_known = bounds.moment_before is None or _mark_in(bounds.moment_before) == after.mark
+        is_complete = is_there and is_known
+        found = self._events_of(session_id, after.event_id) if is_complete else []
+        return EventsSince(found, Point(bounds.event_id, _mark_in(bounds.moment)), is_complete)
+
+    def _events_of(self, session_id: str, after: int) -> list[RecordedEvent]:
+        try:
+            rows = self._statements.rows(EVENTS_OF, {"id": session_id, "after": after})
+            return [RecordedEvent(**row._asdict() | {"status": GenerationStatus(row.status)}) for row in rows]
+        except (ValueError, TypeError) as error:
+            raise corrupted(session_id, "history") from error
 
     def events_of_all(self, after: int, limit: int) -> list[Any]:
         """Rows of event_id, session_id, event_type, status behind an event, in the order of the commits."""

@@ -12,6 +12,7 @@ from sessionstore.operations import feed
 from sessionstore.operations.feed import Feed, Follower
 from sessionstore.operations.watching import SessionWatch
 from sessionstore.persistence.engines.sqlite.mark import ChangeMark
+from sessionstore.persistence.following import Point
 from tests.concurrency import PATIENCE_SECONDS, Caller, engine_of, manager_on, request, scene, wait_until
 
 
@@ -31,13 +32,13 @@ def test_a_commit_that_was_noticed_while_a_watcher_read_is_told(
     assert [item(watch), item(bystander)] == ["state", "state"]
     move = Follower.move
 
-    def move_late(follower: Follower, *position: int) -> None:
+    def move_late(follower: Follower, known_to: Point, version: int) -> None:
         if follower is watch._follower:
             monkeypatch.setattr(Follower, "move", move)
             other.add_scene_to_session("a", scene(2))
             # The feed has seen that commit, at a time when it did not look after this watcher.
-            wait_until(lambda: bystander._follower.known_to > position[0])
-        move(follower, *position)
+            wait_until(lambda: bystander._follower.known_to > known_to)
+        move(follower, known_to, version)
 
     monkeypatch.setattr(Follower, "move", move_late)
     other.add_scene_to_session("a", scene(1))
@@ -47,11 +48,11 @@ def test_a_commit_that_was_noticed_while_a_watcher_read_is_told(
 
 
 def test_wakes_of_a_watcher_that_is_never_idle_do_not_pile_up() -> None:
-    follower = Follower("a", 0, 1)
+    follower = Follower("a", Point(0, 0), 1)
     for number in range(100):
         follower.wake()
         # It reads on by itself, and never has to wait for the wake.
-        follower.move(number, 1)
+        follower.move(Point(number, 0), 1)
     assert follower._wakes.qsize() <= 1
     follower.wake()
     assert follower.wait(0)

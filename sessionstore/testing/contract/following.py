@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from sqlalchemy import update
+from sqlalchemy import literal_column, update
 
 from sessionstore.errors import (
     ManagerClosedError,
@@ -22,8 +23,8 @@ from sessionstore.errors import (
 from sessionstore.models import GenerationStatus, SessionChange
 from sessionstore.operations.feed import Feed
 from sessionstore.operations.watching import SessionWatch
-from sessionstore.persistence.following import ChangeRepository
-from sessionstore.persistence.tables import SessionRow
+from sessionstore.persistence.following import ChangeRepository, Point
+from sessionstore.persistence.tables import EventRow, SessionRow
 from sessionstore.testing import ManualClock, wait_for_cleanup
 from sessionstore.testing.contract.group import (
     PATIENCE_SECONDS,
@@ -31,10 +32,12 @@ from sessionstore.testing.contract.group import (
     Execute,
     Manager,
     OpenManager,
+    Restore,
     a_request,
     a_scene,
     create_in_status,
     saved,
+    statements_recorded,
 )
 
 Change = SessionChange[Any, Any]
@@ -45,15 +48,17 @@ NO_CURSORS: list[Any] = [
     "1",
     "1-",
     "-1",
-    "1-2-3",
-    "a-b",
-    " 1-2",
-    "1-2\n",
-    "\u0661-\u0662",
-    "1-" + "9" * 19,
+    "1-2",
+    "1-2-",
+    "1-2-3-4",
+    "a-b-c",
+    " 1-2-3",
+    "1-2-3\n",
+    "\u0661-\u0662-\u0663",
+    "1-2-" + "9" * 19,
     7,
-    b"1-2",
-    ["1-2"],
+    b"1-2-3",
+    ["1-2-3"],
 ]
 
 
@@ -197,14 +202,14 @@ class FollowingContract(ContractGroup):
     ) -> None:
         manager, other = open_manager(), open_manager()
         session_id = create_in_status(manager, "processing")
-        ask = ChangeRepository.latest_event_id
+        ask = ChangeRepository.latest
 
-        def ask_late(changes: ChangeRepository) -> int:
-            monkeypatch.setattr(ChangeRepository, "latest_event_id", ask)
+        def ask_late(changes: ChangeRepository) -> Point:
+            monkeypatch.setattr(ChangeRepository, "latest", ask)
             other.add_scene_to_session(session_id, a_scene(1))
             return ask(changes)
 
-        monkeypatch.setattr(ChangeRepository, "latest_event_id", ask_late)
+        monkeypatch.setattr(ChangeRepository, "latest", ask_late)
         state, added = told(manager.watch(session_id), 2)
 
         assert state.session is not None
@@ -353,7 +358,82 @@ class FollowingContract(ContractGroup):
         """As one is that was got before an older copy of the database was put back."""
         session_id = manager.create_session(a_request())
 
-        assert types(list(manager.watch(session_id, after="1000-7", timeout=0))) == ["state"]
+        assert types(list(manager.watch(session_id, after="1000-7-20260101120000000", timeout=0))) == ["state"]
+
+    def test_a_cursor_from_before_an_older_copy_was_put_back_is_answered_with_the_state(
+        self, open_manager: OpenManager, clock: ManualClock, restore: Restore, tmp_path: Path
+    ) -> None:
+        manager = open_manager()
+        session_id = create_in_status(manager, "processing")
+        manager.backup(tmp_path / "copy")
+        clock.advance(seconds=1)
+        manager.add_scene_to_session(session_id, a_scene(1))
+        watch = manager.watch(session_id)
+        (state,) = told(watch, 1)
+        manager.add_scene_to_session(session_id, a_scene(2))
+        (added,) = told(watch, 1)
+        manager.create_session(a_request())
+        until(lambda: watch.cursor != added.cursor)
+        moved = watch.cursor
+        restored = open_manager(database_url=restore(tmp_path / "copy"))
+        clock.advance(seconds=1)
+        for number in range(3, 9):
+            restored.add_scene_to_session(session_id, a_scene(number))
+
+        for cursor in (state.cursor, added.cursor, moved):
+            (anew,) = restored.watch(session_id, after=cursor, timeout=0)
+            assert (anew.event_type, anew.session) == ("state", saved(restored, session_id))
+
+    def test_a_cursor_that_moved_over_events_of_others_goes_on_behind_them(
+        self, open_manager: OpenManager, clock: ManualClock
+    ) -> None:
+        manager, other = open_manager(), open_manager()
+        session_id = create_in_status(manager, "processing")
+        watch = manager.watch(session_id)
+        (state,) = told(watch, 1)
+        clock.advance(seconds=1)
+        other.create_session(a_request())
+        until(lambda: watch.cursor != state.cursor)
+        other.add_scene_to_session(session_id, a_scene(1))
+
+        assert types(list(manager.watch(session_id, after=watch.cursor, timeout=0))) == ["scene_added"]
+
+    def test_a_spoiled_time_in_the_history_of_another_session_stops_nobody(
+        self, open_manager: OpenManager, execute: Execute
+    ) -> None:
+        manager = open_manager()
+        session_id = create_in_status(manager, "processing")
+        (state,) = told(manager.watch(session_id), 1)
+        other = manager.create_session(a_request())
+        execute(update(EventRow).where(EventRow.session_id == other).values(occurred_at=literal_column("'soon'")))
+
+        assert types(list(manager.watch(session_id, timeout=0))) == ["state"]
+        assert list(manager.watch(session_id, after=state.cursor, timeout=0)) == []
+
+    def test_who_comes_back_reads_the_events_since_once_and_not_at_all_when_some_are_gone(
+        self, open_manager: OpenManager, clock: ManualClock
+    ) -> None:
+        manager = open_manager(event_retention_days=1, session_max_age_hours=10_000)
+        session_id = create_in_status(manager, "processing")
+        (state,) = told(manager.watch(session_id), 1)
+        manager.add_scene_to_session(session_id, a_scene(1))
+
+        with statements_recorded() as whole:
+            (added,) = manager.watch(session_id, after=state.cursor, timeout=0)
+        clock.advance(hours=25)
+        manager.add_scene_to_session(session_id, a_scene(2))
+        assert wait_for_cleanup(manager)
+        manager.add_scene_to_session(session_id, a_scene(3))
+        with statements_recorded() as cut:
+            (anew,) = manager.watch(session_id, after=state.cursor, timeout=0)
+
+        # Those of the thread that looks are grouped by session.
+        scans = [
+            [each for each in statements if "event_id >" in each and "GROUP BY" not in each]
+            for statements in (whole, cut)
+        ]
+        assert [len(each) for each in scans] == [1, 0]
+        assert (added.event_type, anew.event_type) == ("scene_added", "state")
 
     # Where it ends
 
@@ -511,7 +591,7 @@ class FollowingContract(ContractGroup):
         with pytest.raises(SessionNotFoundError, match="'nobody'"):
             manager.watch("nobody")
         with pytest.raises(SessionNotFoundError, match="'nobody'"):
-            manager.watch("nobody", after="0-1")
+            manager.watch("nobody", after="0-1-0")
         with pytest.raises(SessionNotFoundError, match="'nobody'"):
             manager.wait_for("nobody", 0)
 
