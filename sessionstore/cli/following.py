@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +13,7 @@ from rich.table import Table
 
 from sessionstore.cli.opening import AsJson, Database, open_manager
 from sessionstore.cli.output import console, is_for_people, plain_line, print_json, print_rows, readable_line, say
+from sessionstore.errors import SessionCorruptedError
 from sessionstore.models import SECONDS_PER_HOUR, GenerationSession, GenerationStatus, SessionChange
 
 if TYPE_CHECKING:
@@ -111,12 +112,10 @@ def top(
     once: Annotated[bool, typer.Option("--once", help="Print one table and end.")] = False,
     database: Database = None,
 ) -> None:
-    """Show what is worked on, what waits, and what was finished last, for as long as you look."""
+    """Show what is worked on, what waits, and the newest that are finished, for as long as you look."""
     with open_manager(database) as manager:
-        if as_json:
-            print_json(_survey(manager, ROWS_ON_A_PIPE).as_dict())
-        elif not is_for_people():
-            print_rows(TOP_COLUMNS, [_row(session) for session in _survey(manager, ROWS_ON_A_PIPE).sessions])
+        if as_json or not is_for_people():
+            _print_survey(_survey(manager, ROWS_ON_A_PIPE), as_json)
         elif once:
             console().print(_table(_survey(manager, _rows_that_fit())))
         else:
@@ -125,32 +124,82 @@ def top(
 
 @dataclass(frozen=True)
 class Survey:
-    """How many sessions there are of each status, and those of most interest, the most first."""
+    """How many sessions there are of each status, and those of most interest, the most first.
+
+    Without those of `unreadable`, by id: what is stored for them no longer validates.
+    """
 
     counts: dict[str, int]
     sessions: list[GenerationSession]
+    unreadable: list[str]
 
     def as_dict(self) -> dict[str, Any]:
         return {"status_breakdown": self.counts, "sessions": self.sessions}
 
     def heading(self) -> str:
         counted = ", ".join(f"{count} {status}" for status, count in self.counts.items())
-        return f"{sum(self.counts.values())} sessions: {counted}"
+        return f"{sum(self.counts.values())} sessions: {counted}{self.note()}"
+
+    def note(self) -> str:
+        """Of what is left out; the first by name, for one line is all there is."""
+        if not self.unreadable:
+            return ""
+        named = self.unreadable[0] + (", ..." if len(self.unreadable) > 1 else "")
+        return f"; {len(self.unreadable)} cannot be read: {named}"
+
+
+def _print_survey(survey: Survey, as_json: bool) -> None:
+    if as_json:
+        print_json(survey.as_dict())
+    else:
+        print_rows(TOP_COLUMNS, [_row(session) for session in survey.sessions])
+    for session_id in survey.unreadable:
+        say(f"left out session {session_id!r}, which cannot be read: recover_corrupted_session() resets it")
 
 
 def _survey(manager: "SessionManager", rows: int) -> Survey:
-    """Active sessions, then pending ones, then those that were finished last; at most `rows`."""
+    """Active sessions, then pending ones, then finished ones; at most `rows`, the newest of each status.
+
+    Among the finished ones those that ended last come first; one that was made long ago may be older than all shown.
+    """
     counts = manager.get_performance_stats()["status_breakdown"]
     # By id, for one that changes between two looks is found twice.
     found: dict[str, GenerationSession] = {}
+    unreadable: list[str] = []
     for statuses in OF_MOST_INTEREST:
         wanted = rows - len(found)
         if wanted > 0:
-            pages = [manager.list_sessions(status=status, limit=wanted) for status in statuses]
-            group = [session for page in pages for session in page.sessions if session.session_id not in found]
+            newest = [session for status in statuses for session in _newest(manager, status, wanted, unreadable)]
+            group = [session for session in newest if session.session_id not in found]
             group.sort(key=lambda session: session.finished_at or session.created_at, reverse=True)
             found |= {session.session_id: session for session in group[:wanted]}
-    return Survey(counts, list(found.values()))
+    return Survey(counts, list(found.values()), unreadable)
+
+
+def _newest(
+    manager: "SessionManager", status: GenerationStatus, limit: int, unreadable: list[str], **window: datetime
+) -> list[GenerationSession]:
+    """Those of a status that can be read, around each that cannot, whose id is added to `unreadable`.
+
+    What was made in the same millisecond as such a one is left out with it.
+    """
+    try:
+        return manager.list_sessions(status=status, limit=limit, **window).sessions  # type: ignore[arg-type]
+    except SessionCorruptedError as error:
+        unreadable.append(error.session_id)
+        moments = [
+            datetime.fromisoformat(info["created_at"])
+            for info in manager.get_all_sessions_info()
+            if info["session_id"] == error.session_id
+        ]
+    found: list[GenerationSession] = []
+    # None, when it went meanwhile: the next look shows the others.
+    for moment in moments:
+        found = _newest(manager, status, limit, unreadable, **window | {"created_after": moment})
+        if len(found) < limit:
+            older = window | {"created_before": moment}
+            found += _newest(manager, status, limit - len(found), unreadable, **older)
+    return found
 
 
 def _stay(manager: "SessionManager") -> None:
@@ -166,7 +215,7 @@ def _rows_that_fit() -> int:
 
 
 def _table(survey: Survey) -> Table:
-    table = Table(title=survey.heading(), title_justify="left", header_style="bold", expand=True)
+    table = Table(title=readable_line(survey.heading()), title_justify="left", header_style="bold", expand=True)
     for column in TOP_COLUMNS:
         # One line a session, so that the number of rows is the number of lines.
         table.add_column(column, no_wrap=True, overflow="ellipsis", min_width=36 if column == "session_id" else None)

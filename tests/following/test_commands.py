@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import IO
 import pytest
 
 from sessionstore import SessionManager
+from sessionstore.testing import ManualClock
 from tests.concurrency import manager_on, request, scene, wait_until
 from tests.test_cli import on_a_terminal, sessionstore
 
@@ -150,6 +152,30 @@ def test_top_on_a_pipe_prints_what_is_worked_on_then_what_waits_then_what_is_fin
     }
     assert shown["status_breakdown"]["pending"] == 1
     assert [each["session_id"] for each in shown["sessions"]] == ["a", "waiting", "finished"]
+
+
+def test_top_shows_the_others_when_some_cannot_be_read_and_says_which(manager: SessionManager, tmp_path: Path) -> None:
+    clock = ManualClock()
+    with manager_on(tmp_path / "sessionstore.db", clock=clock) as backend:
+        for number in range(6):
+            clock.advance(seconds=1)
+            backend.create_session(request(), session_id=f"waiting-{number}")
+    with sqlite3.connect(tmp_path / "sessionstore.db") as database:
+        spoil = "UPDATE sessions SET request_data = '{}' WHERE session_id = ?"
+        spoiled = ["a", "waiting-1", "waiting-4"]
+        database.executemany(spoil, [(each,) for each in spoiled])
+    database.close()
+
+    done = sessionstore("top", folder=tmp_path)
+    shown = sessionstore("top", "--json", folder=tmp_path)
+    seen = on_a_terminal("top", "--once", folder=tmp_path, columns=120)
+
+    readable = ["waiting-5", "waiting-3", "waiting-2", "waiting-0"]
+    assert [each.split("\t")[0] for each in done.stdout.splitlines()] == ["session_id", *readable]
+    assert [each["session_id"] for each in json.loads(shown.stdout)["sessions"]] == readable
+    for errors in (done.stderr, shown.stderr):
+        assert sorted(re.findall("left out session '(.+?)'", errors)) == spoiled
+    assert "0 cancelled; 3 cannot be read: a, ..." in seen
 
 
 def test_top_once_on_a_terminal_prints_as_many_rows_as_fit(manager: SessionManager, tmp_path: Path) -> None:
