@@ -7,7 +7,7 @@ from enum import StrEnum
 from threading import Lock
 from typing import Any
 
-from sessionstore.models import GenerationSession, SessionCallback
+from sessionstore.models import GenerationSession, GenerationStatus, SessionCallback, TombstoneReason
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,22 @@ class EventType(StrEnum):
     EXPIRED = "expired"
     EVICTED = "evicted"
     RECOVERED = "recovered"
+
+
+# What else a change to one of these statuses is announced as. Found by its value, too: rows of the history hold that.
+FINISH_ANNOUNCED_AS: dict[str, EventType] = {
+    GenerationStatus.COMPLETED: EventType.COMPLETED,
+    GenerationStatus.FAILED: EventType.FAILED,
+    GenerationStatus.CANCELLED: EventType.CANCELLED,
+}
+
+# What a departure is announced as: to who hears of it, a session that was cleared away was removed.
+DEPARTURE_ANNOUNCED_AS: dict[str, EventType] = {
+    TombstoneReason.EXPIRED: EventType.EXPIRED,
+    TombstoneReason.EVICTED: EventType.EVICTED,
+    TombstoneReason.REMOVED: EventType.REMOVED,
+    TombstoneReason.CLEARED: EventType.REMOVED,
+}
 
 
 @dataclass(frozen=True, slots=True)

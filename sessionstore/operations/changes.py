@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from sessionstore.errors import SessionNotFoundError
-from sessionstore.events import EventType
+from sessionstore.events import FINISH_ANNOUNCED_AS, EventType
 from sessionstore.models import GenerationStatus, RunOutcome
 from sessionstore.persistence.codec import EncodedScene, SessionCodec
 from sessionstore.persistence.repository import SessionState
@@ -17,13 +17,6 @@ from sessionstore.persistence.unit import UnitOfWork
 
 # The fields of a session that its users may change; the others are the store's own.
 CHANGEABLE = frozenset({"status", "request_data", "scenes", "progress", "error_message", "metadata"})
-
-# What else a change to one of these statuses is announced as.
-_ANNOUNCED_AS = {
-    GenerationStatus.COMPLETED: [EventType.COMPLETED],
-    GenerationStatus.FAILED: [EventType.FAILED],
-    GenerationStatus.CANCELLED: [EventType.CANCELLED],
-}
 
 # How a change to one of these statuses, whoever makes it, ends the run that there is.
 ENDS_RUN_AS = {
@@ -120,7 +113,8 @@ def apply_changes(unit: UnitOfWork, session_id: str, current: SessionState, chan
     for event, figures in events.items():
         unit.history.record(session_id, event, **figures)
     # Last, so that everybody hears of the change as a whole.
-    finishes = _ANNOUNCED_AS.get(status, []) if status is not None and EventType.STATUS_CHANGED in events else []
+    is_new = EventType.STATUS_CHANGED in events
+    finishes = [FINISH_ANNOUNCED_AS[status]] if status in FINISH_ANNOUNCED_AS and is_new else []
     unit.publish(session_id, *events, *finishes)
 
 

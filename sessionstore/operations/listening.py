@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from sessionstore.errors import ManagerClosedError, SessionCorruptedError, SessionManagerError
-from sessionstore.events import EventType, checked_registration, known_event_type
+from sessionstore.events import (
+    DEPARTURE_ANNOUNCED_AS,
+    FINISH_ANNOUNCED_AS,
+    EventType,
+    checked_registration,
+    known_event_type,
+)
 from sessionstore.maintenance import Job, MaintenanceLoop, ShouldStop
-from sessionstore.models import EveryProcessCallback, GenerationSession, GenerationStatus, TombstoneReason
+from sessionstore.models import EveryProcessCallback, GenerationSession
 from sessionstore.operations.feed import Feed
 from sessionstore.persistence.engines.base import Engine
 from sessionstore.persistence.engines.gate import Place
@@ -22,15 +28,6 @@ logger = logging.getLogger(__name__)
 BATCH_EVENTS = 200
 # How soon a pass that failed is repeated when nothing is committed meanwhile.
 RETRY_SECONDS = 1.0
-
-# What rows of the history stand for, where it is not the type of the same name.
-_TOLD_AS: dict[str, EventType] = {TombstoneReason.CLEARED: EventType.REMOVED}
-# What a change to one of these statuses is told as, too.
-_ENDS: dict[str, EventType] = {
-    GenerationStatus.COMPLETED: EventType.COMPLETED,
-    GenerationStatus.FAILED: EventType.FAILED,
-    GenerationStatus.CANCELLED: EventType.CANCELLED,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +143,11 @@ class EveryProcessCallbacks:
     def _tell_event(self, event: Any, should_stop: ShouldStop) -> None:
         # First of all: what goes wrong with it must not have it told twice.
         self._told_to = event.event_id
-        types = [_TOLD_AS.get(event.event_type) or EventType(event.event_type)]
-        if types[0] is EventType.STATUS_CHANGED and event.status in _ENDS:
-            types.append(_ENDS[event.status])
-        is_gone = event.event_type in frozenset(TombstoneReason)
-        self._tell(event.session_id, types, event.event_id, should_stop, is_gone=is_gone)
+        departure = DEPARTURE_ANNOUNCED_AS.get(event.event_type)
+        types = [departure or EventType(event.event_type)]
+        if types[0] is EventType.STATUS_CHANGED and event.status in FINISH_ANNOUNCED_AS:
+            types.append(FINISH_ANNOUNCED_AS[event.status])
+        self._tell(event.session_id, types, event.event_id, should_stop, is_gone=departure is not None)
 
     def _tell_progress(self, ticks: dict[str, Tick], explained: set[str], should_stop: ShouldStop) -> None:
         """Tells of sessions whose progress is another one, or that changed in a way that no event explains.

@@ -6,7 +6,7 @@ from typing import Any
 
 from sessionstore.clock import hours_before
 from sessionstore.errors import SessionCapacityError, SessionCorruptedError
-from sessionstore.events import EventType, SessionEvent
+from sessionstore.events import DEPARTURE_ANNOUNCED_AS, EventType, SessionEvent
 from sessionstore.models import GenerationStatus, TombstoneReason
 from sessionstore.operations.store import Store
 from sessionstore.persistence.unit import UnitOfWork
@@ -18,13 +18,6 @@ HOURS_PER_DAY = 24
 
 UNFINISHED = tuple(status for status in GenerationStatus if not status.is_terminal())
 FINISHED = tuple(status for status in GenerationStatus if status.is_terminal())
-
-_ANNOUNCED_AS = {
-    TombstoneReason.EXPIRED: EventType.EXPIRED,
-    TombstoneReason.EVICTED: EventType.EVICTED,
-    TombstoneReason.REMOVED: EventType.REMOVED,
-    TombstoneReason.CLEARED: EventType.REMOVED,
-}
 
 Batch = Callable[[UnitOfWork, int], int]
 
@@ -38,7 +31,7 @@ def bury(unit: UnitOfWork, session_ids: Sequence[str], reason: TombstoneReason) 
     """Deletes sessions that are there, each leaving a tombstone and an event; how many."""
     if not session_ids:
         return 0
-    event_type = _ANNOUNCED_AS[reason]
+    event_type = DEPARTURE_ANNOUNCED_AS[reason]
     if unit.wants(event_type):
         unit.events.extend(_last_looks(unit, session_ids, event_type))
     unit.history.bury(session_ids, reason)
