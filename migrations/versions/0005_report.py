@@ -4,7 +4,7 @@ Why: people ask these tables with SQL. An answer must be the same the minute aft
 million wide rows. So events say how long what they end had lasted, and are summed up by the hour; `sessions` counts its
 scenes and knows since when it has its status; what pruned tombstones and closed paid calls amounted to is kept by the
 day.
-Cost on a large table: rewrites `sessions` once, and reads tombstones and events once; about 20 seconds a million
+Cost on a large table: rewrites `sessions` once, and reads tombstones and events once; about 40 seconds a million
 sessions. What happened before is summed up from what sessions and tombstones still say of it: durations of single
 statuses and scenes, and retries, are known from now on.
 Can it go back: yes, forgetting the totals.
