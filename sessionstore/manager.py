@@ -511,8 +511,10 @@ class SessionManager(Generic[RequestT, SceneT]):
 
         With `every_process` it hears of the changes of all processes, this one too: of each once, in the order of the
         commits, within about 50 ms if the callbacks before it are quick, on one thread of the manager's own. The
-        session is as it stands when it is told, None when it is gone. Progress ticks of active sessions that follow
-        each other closely are told as one. What is committed while no manager listens is not told: see `watch`.
+        session is as it stands when it is told, None when it is gone. What is committed while no manager listens is not
+        told: see `watch`. Progress ticks of active sessions are looked at up to 5 times a second, while anything is
+        committed, and those in between are told as one; the last is always told. Each such look reads a row of every
+        active session, so a `progress` callback costs the more, the more sessions are active.
 
         Raises:
             SessionManagerError: with `every_process`, inside a transaction of the same thread.

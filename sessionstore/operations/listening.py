@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 BATCH_EVENTS = 200
 # How soon a pass that failed is repeated when nothing is committed meanwhile.
 RETRY_SECONDS = 1.0
+# So long at least between looks at ticks: each reads a row of every active session, and nobody sees a bar move faster.
+TICKS_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,14 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What one look found: rows of the history, and the ticks of active sessions, once it is up to date."""
+    """What one look found: rows of the history, and the ticks of active sessions, once it is up to date.
+
+    `owes_ticks` when those are wanted, but it is too soon after the last time.
+    """
 
     events: Sequence[Any]
     ticks: dict[str, Tick] | None
+    owes_ticks: bool
 
 
 class EveryProcessCallbacks:
@@ -60,6 +67,9 @@ class EveryProcessCallbacks:
         self._registrations: dict[EventType, tuple[Registration, ...]] = {}
         self._told_to = 0
         self._ticks: dict[str, Tick] = {}
+        self._ticks_due_at = 0.0
+        # Sessions that events were told of since ticks were looked at.
+        self._explained: set[str] = set()
         self._loop: MaintenanceLoop | None = None
         self._thread: int | None = None
 
@@ -76,7 +86,7 @@ class EveryProcessCallbacks:
             if not any(self._registrations.values()):
                 self._told_to = since
             if known is EventType.PROGRESS and not self._registrations.get(known):
-                self._ticks = ticks
+                self._ticks, self._explained = ticks, set()
             registration = Registration(callback, since)
             self._registrations[known] = (*self._registrations.get(known, ()), registration)
             self._start()
@@ -109,7 +119,7 @@ class EveryProcessCallbacks:
 
     def _start(self) -> None:
         if self._loop is None:
-            job = Job("telling callbacks of every process", self._tell_news, RETRY_SECONDS)
+            job = self._job = Job("telling callbacks of every process", self._tell_news, RETRY_SECONDS)
             loop = self._loop = MaintenanceLoop(job, name="sessionstore-callbacks")
             self._wake = lambda: loop.wake(job)
             loop.start()
@@ -117,17 +127,19 @@ class EveryProcessCallbacks:
 
     def _tell_news(self, should_stop: ShouldStop) -> None:
         self._thread = threading.get_ident()
-        explained: set[str] = set()
+        self._job.interval_seconds = RETRY_SECONDS
         try:
             while any(self._registrations.values()) and not should_stop():
                 news = self._engine.read(self._look)
                 for event in news.events:
                     if should_stop():
                         return
-                    explained.add(event.session_id)
                     self._tell_event(event, should_stop)
                 if news.ticks is not None:
-                    self._tell_progress(news.ticks, explained, should_stop)
+                    self._tell_progress(news.ticks, should_stop)
+                if news.owes_ticks:
+                    # Another pass by itself, for this may have been the last commit.
+                    self._job.interval_seconds = self._ticks_due_at - self._job.last_begun
                 if len(news.events) < BATCH_EVENTS:
                     return
         except ManagerClosedError:
@@ -137,25 +149,31 @@ class EveryProcessCallbacks:
         events = unit.changes.events_of_all(self._told_to, BATCH_EVENTS)
         is_up_to_date = len(events) < BATCH_EVENTS
         # From the same snapshot, so that nobody hears of the progress of a session before its creation.
-        wants_ticks = is_up_to_date and self._registrations.get(EventType.PROGRESS)
-        return News(events, unit.changes.ticks() if wants_ticks else None)
+        wants_ticks = is_up_to_date and bool(self._registrations.get(EventType.PROGRESS))
+        is_due = time.monotonic() >= self._ticks_due_at
+        ticks = unit.changes.ticks() if wants_ticks and is_due else None
+        return News(events, ticks, owes_ticks=wants_ticks and not is_due)
 
     def _tell_event(self, event: Any, should_stop: ShouldStop) -> None:
         # First of all: what goes wrong with it must not have it told twice.
         self._told_to = event.event_id
+        if self._registrations.get(EventType.PROGRESS):
+            self._explained.add(event.session_id)
         departure = DEPARTURE_ANNOUNCED_AS.get(event.event_type)
         types = [departure or EventType(event.event_type)]
         if types[0] is EventType.STATUS_CHANGED and event.status in FINISH_ANNOUNCED_AS:
             types.append(FINISH_ANNOUNCED_AS[event.status])
         self._tell(event.session_id, types, event.event_id, should_stop, is_gone=departure is not None)
 
-    def _tell_progress(self, ticks: dict[str, Tick], explained: set[str], should_stop: ShouldStop) -> None:
+    def _tell_progress(self, ticks: dict[str, Tick], should_stop: ShouldStop) -> None:
         """Tells of sessions whose progress is another one, or that changed in a way that no event explains.
 
         One that became active since counts by whether it has any progress, be it that of an attempt before.
         """
         with self._lock:
             before, self._ticks = self._ticks, ticks
+            explained, self._explained = self._explained, set()
+        self._ticks_due_at = time.monotonic() + TICKS_SECONDS
         for session_id, tick in ticks.items():
             seen = before.get(session_id, Tick(0, None))
             is_unexplained = tick.version != seen.version and session_id not in explained

@@ -2,8 +2,10 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pytest
@@ -11,6 +13,8 @@ from sqlalchemy import select, update
 
 from sessionstore.errors import SessionManagerError
 from sessionstore.models import GenerationSession, GenerationStatus
+from sessionstore.operations import listening
+from sessionstore.persistence.following import ChangeRepository, Tick
 from sessionstore.persistence.tables import EventRow, SessionRow
 from sessionstore.testing import ManualClock
 from sessionstore.testing.contract.callbacks import EVENT_TYPES
@@ -111,6 +115,50 @@ class EveryProcessContract(ContractGroup):
 
         assert [each.session for each in heard] == [stood, None]
         assert {each.thread for each in heard} == {"sessionstore-callbacks"}
+
+    def test_ticks_are_looked_at_a_few_times_a_second_and_the_last_one_is_told(
+        self, open_manager: OpenManager, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # The last look is to follow by itself, and not because a failed one would be repeated.
+        monkeypatch.setattr(listening, "RETRY_SECONDS", 3600.0)
+        manager, other = open_manager(), open_manager(durability="normal")
+        session_id = create_in_status(manager, "processing")
+        looks, steps, ask = list[float](), list[int](), ChangeRepository.ticks
+
+        def noted(changes: ChangeRepository) -> dict[str, Tick]:
+            looks.append(time.monotonic())
+            return ask(changes)
+
+        def tick() -> bool:
+            steps.append(len(steps) + 1)
+            other.update_session_progress(session_id, steps[-1], 1_000_000, "drawing")
+            return len(looks) > 4
+
+        heard = hear(manager, "progress")
+        monkeypatch.setattr(ChangeRepository, "ticks", noted)
+        until(tick)
+        until(lambda: heard and step_of(heard[-1].session) == steps[-1])
+
+        between = [later - earlier for earlier, later in pairwise(looks)]
+        assert min(between) > 0.9 * listening.TICKS_SECONDS
+
+    def test_a_change_that_an_event_explains_is_no_tick_however_late_ticks_are_looked_at(
+        self, open_manager: OpenManager
+    ) -> None:
+        manager, other = open_manager(), open_manager()
+        first, second = (create_in_status(manager, "processing") for _ in range(2))
+        heard = hear(manager, "progress", "scene_added")
+        other.update_session_progress(first, 1, 2, "half")
+        until(lambda: heard)
+
+        # Right after a look, so that the next one is owed for a while.
+        other.add_scene_to_session(second, a_scene(1))
+        until(lambda: len(heard) > 1)
+        other.update_session_progress(first, 2, 2, "done")
+        until(lambda: len(heard) > 2)
+
+        expected = [("progress", first), ("scene_added", second), ("progress", first)]
+        assert [(each.event_type, each.session_id) for each in heard] == expected
 
     def test_what_was_committed_before_is_not_told_to_whoever_comes_later(self, open_manager: OpenManager) -> None:
         manager, other = open_manager(), open_manager()
