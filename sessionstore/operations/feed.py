@@ -17,8 +17,8 @@ from sessionstore.persistence.engines.base import Engine
 from sessionstore.persistence.following import Point
 from sessionstore.persistence.unit import UnitOfWork
 
-# A change is to be seen within 50 ms. Fifty looks a second take 0.6 % of a core, nine tenths of it for waking up.
-LOOK_SECONDS = 0.02
+# A change is to be seen within 50 ms. 25 looks a second take about 1 % of a core, nine tenths of it for waking up.
+LOOK_SECONDS = 0.04
 # Between looks at a database that fails.
 OUTAGE_LOOK_SECONDS = 1.0
 
