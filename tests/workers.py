@@ -25,11 +25,13 @@ PATIENCE_SECONDS = 40
 
 
 class Worker:
-    """A process under test; killed at the end of the block if it still runs."""
+    """A process of `module` under test; killed at the end of the block if it still runs."""
+
+    module = "tests.workers"
 
     def __init__(self, name: str, *arguments: object) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-X", "dev", "-m", "tests.workers", name, *map(str, arguments)],
+            [sys.executable, "-X", "dev", "-m", self.module, name, *map(str, arguments)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -14,7 +14,7 @@ from sessionstore.models import MAX_INTEGER, Report
 from sessionstore.operations.changes import absent, milliseconds
 from sessionstore.operations.store import Store
 from sessionstore.persistence.payload import checked_text
-from sessionstore.persistence.reports import Turn, Window
+from sessionstore.persistence.reports import STAYS, Turn, Window
 from sessionstore.persistence.unit import UnitOfWork
 from sessionstore.persistence.views import REPORTS
 
@@ -70,7 +70,7 @@ def timeline(store: Store, session_id: str | None) -> Report:
     turns = store.engine.read(work)
     rows = []
     for turn, following in zip(turns, [*turns, None][1:], strict=True):
-        if turn.event_type in {"created", "status_changed"}:
+        if turn.event_type in STAYS:
             left_at = None if following is None else following.occurred_at
             lasted = None if left_at is None else milliseconds(turn.occurred_at, left_at)
             rows.append((turn.status, turn.attempt, turn.occurred_at, left_at, lasted))

@@ -8,6 +8,7 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Date, Integer, Table, bindparam, func, select
 
 from sessionstore.errors import DatabaseUnavailableError
+from sessionstore.models import TombstoneReason
 from sessionstore.persistence.columns import as_list, each_of
 from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.tables import EventRow, SessionRow, TombstoneRow
@@ -54,7 +55,7 @@ GONE = (
 )
 # What gives a session a status, and what takes it away; other events happen within one.
 STAYS = ("created", "status_changed")
-TURNS = (*STAYS, "expired", "evicted", "removed", "cleared")
+TURNS = (*STAYS, *TombstoneReason)
 TURNS_OF = (
     select(events.event_type, events.status, events.attempt, events.occurred_at)
     .where(

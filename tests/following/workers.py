@@ -1,6 +1,5 @@
 """Processes that write and that watch: `python -m tests.following.workers NAME DATABASE ...`."""
 
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from sessionstore import SessionManager
 from tests.concurrency import manager_on, request, scene
-from tests.workers import PATIENCE_SECONDS, ROOT, Worker, in_child, say, wait_for_go
+from tests.workers import PATIENCE_SECONDS, Worker, in_child, say, wait_for_go
 
 WATCHED = "watched"
 
@@ -17,17 +16,6 @@ class FollowingWorker(Worker):
     """A process of `module`."""
 
     module = "tests.following.workers"
-
-    def __init__(self, name: str, database: Path, *arguments: object) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", self.module, name, str(database), *map(str, arguments)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._timer = threading.Timer(PATIENCE_SECONDS, self._process.kill)
-        self._timer.start()
 
     def is_running(self) -> bool:
         return self._process.poll() is None

@@ -4,12 +4,15 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from sessionstore import GenerationRun, Provider, SessionManager
 from sessionstore.persistence.engines.sqlite.engine import SqliteEngine
 from tests.concurrency import manager_on, scene, wait_until
+from tests.tracking.foreign import Outage
 from tests.workers import say, wait_for_go
 
 SLOW_SECONDS = 1.0
@@ -24,6 +27,25 @@ def slow_provider(says: Callable[[object], None], poll_seconds: float = 0.01) ->
         return "job-1"
 
     return Provider(name="slow", submit=submit, fetch=lambda job_id: f"image of {job_id}", poll_seconds=poll_seconds)
+
+
+def shop_cut_short(database: Path, outage: ExitStack, is_waiting: Callable[[], bool]) -> tuple[Provider, Thread]:
+    """A provider that is told to stop in `submit`, and once more while the job's id waits; and who tells it so."""
+    main = threading.get_ident()
+
+    def ask_again() -> None:
+        wait_until(is_waiting, "the job's id to wait for the lock")
+        signal.pthread_kill(main, signal.SIGINT)
+
+    impatient = Thread(target=ask_again)
+
+    def submit(text: str) -> str:
+        signal.raise_signal(signal.SIGINT)
+        outage.enter_context(Outage(database))
+        impatient.start()
+        return "job-1"
+
+    return Provider(name="shop", submit=submit, fetch=lambda job_id: job_id), impatient
 
 
 def work_until_stopped(database: Path, *, doing: str, worker: str = "w") -> None:

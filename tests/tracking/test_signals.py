@@ -2,7 +2,6 @@
 
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -15,7 +14,8 @@ from sessionstore import GenerationRun, Provider, SessionManager
 from sessionstore.operations.termination import Termination
 from tests.concurrency import ask, manager_on, request, wait_until
 from tests.interruption import InterruptAt, Interruption
-from tests.tracking.foreign import Outage, outcomes, status_of
+from tests.tracking.foreign import outcomes, status_of
+from tests.tracking.stopping import shop_cut_short
 from tests.tracking.test_who_is_dead import is_waiting_to_write
 from tests.tracking.workers import TrackingWorker
 
@@ -267,23 +267,9 @@ def test_a_signal_between_intention_and_submit_has_nothing_sent(
 def test_a_job_id_whose_recording_was_cut_short_by_a_second_ctrl_c_is_recorded_later(
     manager: SessionManager, database: Path
 ) -> None:
-    main = threading.get_ident()
-
-    def ask_again() -> None:
-        wait_until(lambda: is_waiting_to_write(worker), "the job's id to wait for the lock")
-        signal.pthread_kill(main, signal.SIGINT)
-
-    impatient = threading.Thread(target=ask_again)
-
-    def submit(text: str) -> str:
-        signal.raise_signal(signal.SIGINT)
-        outage.enter_context(Outage(database))
-        impatient.start()
-        return "job-1"
-
-    provider = Provider(name="shop", submit=submit, fetch=lambda job_id: job_id)
     with manager_on(database, recovery_interval=None, lock_timeout=0.5) as worker:
         with ExitStack() as outage:
+            provider, impatient = shop_cut_short(database, outage, lambda: is_waiting_to_write(worker))
             with pytest.raises(KeyboardInterrupt) as caught, worker.track("s", "w") as run:
                 run.call(provider, 1, "a picture")
             impatient.join()

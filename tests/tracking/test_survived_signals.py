@@ -2,16 +2,16 @@
 
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
-from sessionstore import GenerationSession, LeaseLostError, Provider, SessionManager
+from sessionstore import GenerationSession, LeaseLostError, SessionManager
 from tests.concurrency import manager_on, request, wait_until
-from tests.tracking.foreign import Outage, outcomes, status_of
+from tests.tracking.foreign import outcomes, status_of
+from tests.tracking.stopping import shop_cut_short
 from tests.tracking.test_signals import SignalAt, are_pythons_own
 from tests.tracking.test_who_is_dead import is_waiting_to_write
 
@@ -41,24 +41,10 @@ def test_a_ctrl_c_in_a_call_that_ends_with_an_error_is_not_raised_once_more_by_a
 
 
 def test_after_two_that_cut_a_job_id_short_the_next_run_begins_undisturbed(database: Path) -> None:
-    main = threading.get_ident()
-
-    def ask_again() -> None:
-        wait_until(lambda: is_waiting_to_write(worker), "the job's id to wait for the lock")
-        signal.pthread_kill(main, signal.SIGINT)
-
-    impatient = threading.Thread(target=ask_again)
-
-    def submit(text: str) -> str:
-        signal.raise_signal(signal.SIGINT)
-        outage.enter_context(Outage(database))
-        impatient.start()
-        return "job-1"
-
-    provider = Provider(name="shop", submit=submit, fetch=lambda job_id: job_id)
     with manager_on(database, recovery_interval=None, lock_timeout=0.5) as worker:
         worker.create_session(request(), session_id="s")
         with ExitStack() as outage:
+            provider, impatient = shop_cut_short(database, outage, lambda: is_waiting_to_write(worker))
             with pytest.raises(KeyboardInterrupt), worker.track("s", "w") as run:
                 run.call(provider, 1, "a picture")
             impatient.join()

@@ -30,7 +30,7 @@ EVENT_TYPES = (
 
 # What is announced by a change of a session that is there.
 CHANGES: list[tuple[list[str], Callable[[Manager, str], object]]] = [
-    (["status_changed"], lambda manager, each: manager.update_session_status(each, "processing")),
+    (["status_changed"], lambda manager, each: manager.update_session_status(each, "downloading")),
     (["status_changed", "completed"], lambda manager, each: manager.update_session_status(each, "completed")),
     (["status_changed", "failed"], lambda manager, each: manager.update_session_status(each, "failed", "boom")),
     (["status_changed", "cancelled"], lambda manager, each: manager.update_session_status(each, "cancelled")),
@@ -41,6 +41,7 @@ CHANGES: list[tuple[list[str], Callable[[Manager, str], object]]] = [
     (["updated"], lambda manager, each: manager.with_session_lock(each, lambda s: s.metadata.update(n=1))),
     (["removed"], lambda manager, each: manager.remove_session(each)),
     (["removed"], lambda manager, each: manager.force_cleanup_all()),
+    (["expired"], lambda manager, each: manager.cleanup_expired_sessions(0)),
     (["evicted"], lambda manager, each: manager.reconfigure(max_sessions=1)),
 ]
 

@@ -17,7 +17,7 @@ from sessionstore.operations import listening
 from sessionstore.persistence.following import ChangeRepository, Tick
 from sessionstore.persistence.tables import EventRow, SessionRow
 from sessionstore.testing import ManualClock
-from sessionstore.testing.contract.callbacks import EVENT_TYPES
+from sessionstore.testing.contract.callbacks import CHANGES, EVENT_TYPES
 from sessionstore.testing.contract.following import until
 from sessionstore.testing.contract.group import (
     PATIENCE_SECONDS,
@@ -31,22 +31,6 @@ from sessionstore.testing.contract.group import (
     create_in_status,
     saved,
 )
-
-# What is told of a change of an active session.
-CHANGES: list[tuple[list[str], Callable[[Manager, str], object]]] = [
-    (["status_changed"], lambda manager, each: manager.update_session_status(each, "downloading")),
-    (["status_changed", "completed"], lambda manager, each: manager.update_session_status(each, "completed")),
-    (["status_changed", "failed"], lambda manager, each: manager.update_session_status(each, "failed", "boom")),
-    (["status_changed", "cancelled"], lambda manager, each: manager.update_session_status(each, "cancelled")),
-    (["progress"], lambda manager, each: manager.update_session_progress(each, 1, 2, "half")),
-    (["scene_added"], lambda manager, each: manager.add_scene_to_session(each, a_scene(1))),
-    (["scenes_set"], lambda manager, each: manager.set_session_scenes(each, [a_scene(1)])),
-    (["updated"], lambda manager, each: manager.atomic_session_update(each, {"metadata": {"n": 1}})),
-    (["removed"], lambda manager, each: manager.remove_session(each)),
-    (["removed"], lambda manager, each: manager.force_cleanup_all()),
-    (["expired"], lambda manager, each: manager.cleanup_expired_sessions(0)),
-    (["evicted"], lambda manager, each: manager.reconfigure(max_sessions=1)),
-]
 
 
 class Told(NamedTuple):
