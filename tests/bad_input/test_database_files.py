@@ -5,6 +5,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -182,7 +183,7 @@ def open_folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     folder = tmp_path / "folder"
     folder.mkdir()
     for each in (folder, *folder.parents):
-        if each.owner() == folder.owner() and each.is_relative_to(tmp_path.parent.parent):
+        if each.owner() == folder.owner() and each.parent.is_relative_to(tempfile.gettempdir()):
             each.chmod(each.stat().st_mode | stat.S_IXGRP | stat.S_IXOTH)
     SessionManager(database_url=f"sqlite:///{folder / 'sessions.db'}").shutdown()
     (folder / "sessions.db").chmod(0o666)

@@ -1,10 +1,14 @@
-"""What the fault tests share: the provider, and how long they go on."""
+"""What the fault tests share: how far they go, what they draw by chance, and the table of what was found."""
 
-from collections.abc import Iterator
+import os
+import random
+from collections.abc import Callable
 
 import pytest
 
-from tests.faults.service import Service, provider_process
+from tests.faults.tally import TALLIED, Extent, Tally, lines_of
+
+SEED_VARIABLE = "SESSIONSTORE_TEST_SEED"
 
 
 @pytest.fixture(scope="session")
@@ -14,7 +18,39 @@ def is_long(pytestconfig: pytest.Config) -> bool:
 
 
 @pytest.fixture(scope="session")
-def service() -> Iterator[Service]:
-    """One provider for all of them: what was bought is told by the sessions' ids."""
-    with provider_process() as service:
-        yield service
+def extent(is_long: bool) -> Extent:
+    """`extent(short, long)`: how often, or for how many seconds, in this run."""
+    return lambda short, long: long if is_long else short
+
+
+@pytest.fixture
+def chance() -> random.Random:
+    """What is left to chance. A failure shows the seed, with which the same is drawn again."""
+    seed = int(os.environ.get(SEED_VARIABLE, random.randrange(2**32)))
+    print(f"{SEED_VARIABLE}={seed} draws the same again")
+    return random.Random(seed)
+
+
+@pytest.fixture
+def tally(record_property: Callable[[str, object], None]) -> Tally:
+    """`tally(fault, extent, found)`: a line of the table that the run ends with."""
+
+    def note(fault: str, extent: str, found: str) -> None:
+        record_property(TALLIED, [fault, extent, found])
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was brought about in this run, and what was found of it."""
+    rows = [
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == TALLIED and report.when == "call"
+    ]
+    if rows:
+        terminalreporter.section("faults")
+        for line in lines_of(rows):
+            terminalreporter.write_line(line)

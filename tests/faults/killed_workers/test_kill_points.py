@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.concurrency import ask, manager_on
-from tests.faults.checks import (
+from tests.faults.killed_workers.checks import (
     SCENES,
     Attempts,
     Damage,
@@ -24,10 +24,11 @@ from tests.faults.checks import (
     price_of,
     story,
 )
-from tests.faults.crew import Crew
-from tests.faults.person import Person
-from tests.faults.points import Point
-from tests.faults.service import Service
+from tests.faults.killed_workers.crew import Crew
+from tests.faults.killed_workers.person import Person
+from tests.faults.killed_workers.points import Point
+from tests.faults.killed_workers.service import Service
+from tests.faults.tally import Tally
 
 # The long run kills three workers in a row at each point that is passed again: some 150 processes on two cores.
 pytestmark = pytest.mark.timeout(600)
@@ -50,6 +51,8 @@ class Aftermath:
     """What is left when all have been killed and all is done."""
 
     database: Path
+    deaths: int
+    found: str
     damage: dict[tuple[str, Point], Damage]
     sessions: dict[tuple[str, Point], str]
     held: set[str]
@@ -86,13 +89,11 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory, service: Service, is_lon
         crew.dismiss()
         acknowledged = crew.acknowledged()
         Attempts(database).check_history()
-        print(
-            f"\n{len(sessions)} sessions of {SCENES} scenes, {crew.deaths} workers killed at {len(Point)} points: "
-            f"{person.attached} held calls attached and {person.allowed} made again, "
-            f"{len(acknowledged)} scenes acknowledged, {time.monotonic() - began:.0f} s"
-        )
         yield Aftermath(
             database=database,
+            deaths=crew.deaths,
+            found=f"{len(acknowledged)} scenes of {len(sessions)} sessions acknowledged, {person.attached} held calls "
+            f"attached and {person.allowed} made again, {time.monotonic() - began:.0f} s",
             damage={
                 key: damage_of(manager, service, [session_id], acknowledged) for key, session_id in sessions.items()
             },
@@ -116,7 +117,8 @@ def test_a_call_is_held_exactly_where_nobody_can_tell_whether_it_was_paid(afterm
     assert (aftermath.sessions["plain", point] in aftermath.held) is (point in AMBIGUOUS)
 
 
-def test_a_call_that_can_be_repeated_is_never_held(aftermath: Aftermath) -> None:
+def test_a_call_that_can_be_repeated_is_never_held(aftermath: Aftermath, tally: Tally) -> None:
+    tally(f"workers killed at {len(Point)} points", f"{aftermath.deaths} kills", aftermath.found)
     repeatable = {session_id for (kind, _), session_id in aftermath.sessions.items() if kind == "repeatable"}
     assert not aftermath.held & repeatable
     assert ask(aftermath.database, "SELECT count(*) FROM provider_calls WHERE is_repeatable AND held_at > ''") == [(0,)]

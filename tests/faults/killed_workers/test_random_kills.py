@@ -1,6 +1,5 @@
 """Workers that are killed at random moments and replaced, and sessions whose workers always die."""
 
-import os
 import random
 import time
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ import pytest
 
 from sessionstore import SessionManager
 from tests.concurrency import ask, manager_on
-from tests.faults.checks import (
+from tests.faults.killed_workers.checks import (
     SCENES,
     Attempts,
     Damage,
@@ -22,10 +21,11 @@ from tests.faults.checks import (
     price_of,
     story,
 )
-from tests.faults.crew import Crew
-from tests.faults.person import Person
-from tests.faults.points import Point
-from tests.faults.service import Service
+from tests.faults.killed_workers.crew import Crew
+from tests.faults.killed_workers.person import Person
+from tests.faults.killed_workers.points import Point
+from tests.faults.killed_workers.service import Service
+from tests.faults.tally import Extent, Tally
 
 WORKERS = 4
 KILLS, LONG_KILLS = 12, 200
@@ -56,12 +56,10 @@ class Queue:
 
 @pytest.mark.timeout(LONG_KILLS * SECONDS_FOR_A_KILL + 300)
 def test_workers_killed_at_random_moments_lose_no_scene_and_buy_none_twice(
-    database: Path, service: Service, is_long: bool
+    database: Path, service: Service, extent: Extent, chance: random.Random, tally: Tally
 ) -> None:
-    kills = LONG_KILLS if is_long else KILLS
-    seed = int(os.environ.get("SESSIONSTORE_TEST_SEED", random.randrange(2**32)))
-    print(f"\n{kills} kills with seed {seed} (SESSIONSTORE_TEST_SEED={seed} draws the same again)")
-    chance, began = random.Random(seed), time.monotonic()
+    kills = extent(KILLS, LONG_KILLS)
+    began = time.monotonic()
     deadline = began + 60 + kills * SECONDS_FOR_A_KILL
     with ExitStack() as stack:
         manager = stack.enter_context(manager_on(database, recovery_interval=None))
@@ -96,10 +94,12 @@ def test_workers_killed_at_random_moments_lose_no_scene_and_buy_none_twice(
         attempts.check_history()
         session_ids, acknowledged = queue.session_ids, crew.acknowledged()
         damage = damage_of(manager, service, session_ids, acknowledged)
-        print(
-            f"{crew.deaths} kills, {len(session_ids)} sessions of {SCENES} scenes, {len(acknowledged)} scenes "
-            f"acknowledged, {len(damage.bought_twice)} bought twice, {len(damage.lost)} lost, "
-            f"{person.attached} held calls attached and {person.allowed} made again, {time.monotonic() - began:.0f} s"
+        tally(
+            "workers killed at random",
+            f"{crew.deaths} kills",
+            f"{len(acknowledged)} scenes of {len(session_ids)} sessions acknowledged, {len(damage.lost)} lost, "
+            f"{len(damage.bought_twice)} bought twice; {person.attached} held calls attached and {person.allowed} "
+            f"made again, {time.monotonic() - began:.0f} s",
         )
     assert crew.deaths == kills
     assert damage == Damage()

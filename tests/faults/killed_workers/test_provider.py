@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.faults.service import RUNNING_ASKS, Service
+from tests.faults.killed_workers.service import RUNNING_ASKS, Service
 from tests.workers import PATIENCE_SECONDS, ROOT
 
 REQUEST = {"session_id": "counted", "scene_number": 1}
@@ -44,7 +44,7 @@ def test_a_request_that_is_cut_off_buys_nothing_and_one_whose_answer_is_not_read
 
 
 def test_the_provider_ends_with_whoever_started_it() -> None:
-    command = [sys.executable, "-m", "tests.faults.provider", "0"]
+    command = [sys.executable, "-m", "tests.faults.killed_workers.provider", "0"]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""A paid provider in a process of its own, which counts: `python -m tests.faults.provider RUNNING_ASKS`.
+"""A paid provider in a process of its own, which counts: `python -m tests.faults.killed_workers.provider RUNNING_ASKS`.
 
 Prints its port, keeps everything in memory, and stops when its standard input ends: with whoever started it.
 

@@ -82,7 +82,7 @@ class Service:
 @contextmanager
 def provider_process() -> Iterator[Service]:
     """A provider that has sold nothing yet, until the end of the block."""
-    command = [sys.executable, "-m", "tests.faults.provider", str(RUNNING_ASKS)]
+    command = [sys.executable, "-m", "tests.faults.killed_workers.provider", str(RUNNING_ASKS)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

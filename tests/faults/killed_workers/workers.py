@@ -1,4 +1,4 @@
-"""A worker that may die anywhere: `python -m tests.faults.workers NAME DATABASE PORT OPTIONS`.
+"""A worker that may die anywhere: `python -m tests.faults.killed_workers.workers NAME DATABASE PORT OPTIONS`.
 
 It claims sessions and has their scenes made until its standard input says `stop`; when that ends, it ends at once.
 It reports each session that it claimed, each scene that was acknowledged to it, and each call that was held.
@@ -15,8 +15,8 @@ from typing import Any
 
 from sessionstore import STILL_RUNNING, CallHeldError, Cost, GenerationRun, Provider
 from tests.concurrency import manager_on, scene
-from tests.faults.points import Point, Points, watch
-from tests.faults.service import Service
+from tests.faults.killed_workers.points import Point, Points, watch
+from tests.faults.killed_workers.service import Service
 from tests.workers import say
 
 PRICE = Cost(40_000, "USD")

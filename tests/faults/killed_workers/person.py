@@ -1,7 +1,7 @@
 """The person who answers for held calls: looks them up in the provider's dashboard, and says what was found."""
 
 from sessionstore import SessionManager
-from tests.faults.service import Service
+from tests.faults.killed_workers.service import Service
 
 
 class Person:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sessionstore import GenerationRequest, GenerationStatus, SessionManager
 from tests.concurrency import ask
-from tests.faults.service import Service
-from tests.faults.workers import PRICE
+from tests.faults.killed_workers.service import Service
+from tests.faults.killed_workers.workers import PRICE
 
 SCENES = 3
 # A look reads all sessions and asks for held calls: rare enough to leave the workers their processors.

@@ -11,12 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.faults.service import Service
+from tests.faults.killed_workers.service import Service
 from tests.workers import PATIENCE_SECONDS, ROOT
 
 
 class FaultyWorker:
-    """One process of `tests.faults.workers`. A thread reads what it reports, so that no full pipe ever stops it."""
+    """One process of `tests.faults.killed_workers.workers`. A thread reads its reports, so no full pipe stops it."""
 
     def __init__(self, name: str, database: Path, service: Service, options: dict[str, Any]) -> None:
         self.name = name
@@ -24,7 +24,7 @@ class FaultyWorker:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
         arguments = [name, str(database), str(service.port), json.dumps(options)]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.workers", *arguments],
+            [sys.executable, "-m", "tests.faults.killed_workers.workers", *arguments],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
