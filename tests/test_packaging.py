@@ -15,7 +15,7 @@ import pytest
 
 CHECKOUT = Path(__file__).parent.parent
 # An installation fetches packages; on a slow line that takes longer than any other test.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("packaging")]
 
 
 def run(*command: str | Path, cwd: Path, **variables: str) -> str:

@@ -24,6 +24,8 @@ from sessionstore.testing import ManualClock
 from sessionstore.testing.contract.days import Song, TwoDays
 from tests.dumps import text_of
 
+pytestmark = pytest.mark.xdist_group("reporting tools")
+
 Rows = list[tuple[Any, ...]]
 
 # What tools take a column for, by how its name ends; all others are text.

@@ -31,7 +31,7 @@ from tests.faults.killed_workers.service import Service
 from tests.faults.tally import Tally
 
 # The long run kills three workers in a row at each point that is passed again: some 150 processes on two cores.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("killed at every point")]
 
 # Of a plain provider: nobody can tell whether it was paid from the moment of the intention to that of the job's id.
 AMBIGUOUS = {
