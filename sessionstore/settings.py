@@ -10,6 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 ENVIRONMENT_PREFIX = "SESSIONSTORE_"
 # Variables for the test suite, which are no settings of a store.
 TEST_PREFIX = "SESSIONSTORE_TEST_"
+# Which SQLite all stores of a process run on. No setting, for a store cannot have its own.
+SQLITE_LIBRARY_VARIABLE = "SESSIONSTORE_SQLITE_LIBRARY"
 # Of a name that somebody made up, so much is repeated.
 MAX_NAME = 64
 
@@ -128,7 +130,7 @@ def load_settings(settings: Settings | None = None, **given: Any) -> Settings:
 
 
 def _refuse_unknown_variables() -> None:
-    known = {ENVIRONMENT_PREFIX + name.upper() for name in Settings.model_fields}
+    known = {SQLITE_LIBRARY_VARIABLE} | {ENVIRONMENT_PREFIX + name.upper() for name in Settings.model_fields}
     for variable in sorted(os.environ):
         name = variable.upper()
         if name.startswith(ENVIRONMENT_PREFIX) and not name.startswith(TEST_PREFIX) and name not in known:

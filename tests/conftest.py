@@ -12,7 +12,7 @@ import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from sessionstore import SessionManager
-from sessionstore.settings import ENVIRONMENT_PREFIX, TEST_PREFIX
+from sessionstore.settings import ENVIRONMENT_PREFIX, SQLITE_LIBRARY_VARIABLE, TEST_PREFIX
 from sessionstore.testing import ManualClock
 
 # No example database: a run of the tests leaves nothing behind. No deadline: a slow disk is not a bug.
@@ -36,7 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in list(os.environ):
-        if variable.upper().startswith(ENVIRONMENT_PREFIX) and not variable.upper().startswith(TEST_PREFIX):
+        is_for_tests = variable == SQLITE_LIBRARY_VARIABLE or variable.upper().startswith(TEST_PREFIX)
+        if variable.upper().startswith(ENVIRONMENT_PREFIX) and not is_for_tests:
             monkeypatch.delenv(variable)
 
 

@@ -7,11 +7,11 @@ for the next occasion.
 """
 
 import logging
-import sqlite3
 import time
 
 from sessionstore.errors import SessionLockError
 from sessionstore.persistence.engines.sqlite.connections import begin_immediate
+from sessionstore.persistence.engines.sqlite.library import sqlite3
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,6 @@ bookkeeping of them costs as much as a small write, and it closes a connection t
 when nobody can tell any more whether that commit happened.
 """
 
-import sqlite3
 import time
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, ExceptionContext, NullPool, create_engine, event
 
 from sessionstore.persistence.engines.sqlite.errors import is_busy, lock_timeout_error, translated
+from sessionstore.persistence.engines.sqlite.library import sqlite3
 from sessionstore.persistence.execution import Executor
 
 # SQLite itself waits so long for locks other than the writer's, such as those of recovery after a crash.
@@ -49,7 +49,7 @@ def connect(
 
 def sqlalchemy_engine(creator: Callable[[], sqlite3.Connection], database: str) -> Engine:
     """SQLAlchemy over such connections; errors leave it as the store's own. `database` is named in them."""
-    engine = create_engine("sqlite://", creator=creator, poolclass=NullPool, paramstyle="named")
+    engine = create_engine("sqlite://", module=sqlite3, creator=creator, poolclass=NullPool, paramstyle="named")
 
     @event.listens_for(engine, "handle_error", retval=True)
     def _translate(context: ExceptionContext) -> BaseException | None:

@@ -1,13 +1,13 @@
 """Copies of a database in use: whole, durable, and never over something that is there."""
 
 import os
-import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
 from sessionstore.errors import DatabaseUnavailableError
 from sessionstore.persistence.engines.sqlite.file import sync_folder
+from sessionstore.persistence.engines.sqlite.library import sqlite3
 
 
 def back_up(source: sqlite3.Connection, target: Path) -> None:

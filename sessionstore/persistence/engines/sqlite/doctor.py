@@ -1,10 +1,10 @@
 """What is well and what is not with a SQLite database: one finding for each question asked."""
 
-import sqlite3
 from collections.abc import Callable, Iterator
 
 from sessionstore.models import Finding
 from sessionstore.persistence.engines.sqlite.connections import pragma
+from sessionstore.persistence.engines.sqlite.library import sqlite3
 from sessionstore.persistence.migrations import SCHEMA_REVISION
 
 RESTORE = "stop writing to it, keep the file, and restore a backup"

@@ -1,6 +1,5 @@
 """The SQLite engine: opens the file, runs units of work on it, and closes it."""
 
-import sqlite3
 from collections.abc import Callable, Generator
 from contextlib import closing
 from functools import partial
@@ -25,6 +24,7 @@ from sessionstore.persistence.engines.sqlite.errors import translating
 from sessionstore.persistence.engines.sqlite.file import DatabaseFile
 from sessionstore.persistence.engines.sqlite.group_commit import GroupCommit
 from sessionstore.persistence.engines.sqlite.guard import FileGuard
+from sessionstore.persistence.engines.sqlite.library import sqlite3
 from sessionstore.persistence.engines.sqlite.mark import ChangeMark
 from sessionstore.persistence.engines.sqlite.queue import WriteQueue
 from sessionstore.persistence.engines.sqlite.readers import Readers

@@ -1,10 +1,10 @@
 """SQLite's error codes, in the store's words. The one place that knows them."""
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sessionstore.errors import DatabaseUnavailableError, SessionLockError
+from sessionstore.persistence.engines.sqlite.library import sqlite3
 
 _WHAT_TO_DO = {
     sqlite3.SQLITE_FULL: "the disk is full; nothing was changed, make room and try again",

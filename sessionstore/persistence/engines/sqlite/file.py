@@ -1,12 +1,12 @@
 """The database as a file: where it is, whether it may be touched, and whether it is still there."""
 
 import os
-import sqlite3
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from sessionstore.errors import DatabaseUnavailableError, SchemaError
+from sessionstore.persistence.engines.sqlite.library import sqlite3
 from sessionstore.persistence.migrations import EXPECTED_COLUMNS, SCHEMA_REVISION
 
 # "sess", in the header of each database of ours (PRAGMA application_id), so that it is never mistaken.

@@ -7,7 +7,6 @@ the turn next settles it: who is committed is answered, who is not goes back to 
 
 import copy
 import os
-import sqlite3
 from collections.abc import Callable, Generator
 from typing import Any
 from weakref import WeakSet
@@ -18,6 +17,7 @@ from sessionstore.persistence.engines.base import Outcome
 from sessionstore.persistence.engines.gate import Place
 from sessionstore.persistence.engines.sqlite.checkpoints import Checkpointer
 from sessionstore.persistence.engines.sqlite.file import DatabaseFile
+from sessionstore.persistence.engines.sqlite.library import sqlite3
 from sessionstore.persistence.engines.sqlite.queue import Turn, WriteQueue
 from sessionstore.persistence.engines.sqlite.writer import Writer
 from sessionstore.persistence.execution import Executor

@@ -1,9 +1,9 @@
 """Noticing commits, without reading anything: SQLite tells a connection when others have written."""
 
-import sqlite3
 from collections.abc import Callable
 
 from sessionstore.persistence.engines.sqlite.connections import pragma
+from sessionstore.persistence.engines.sqlite.library import sqlite3
 
 
 class ChangeMark:

@@ -1,6 +1,5 @@
 """Making and migrating the schema: under SQLite's write lock, in one transaction, whoever else tries too."""
 
-import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -19,6 +18,7 @@ from sessionstore.persistence.engines.sqlite.connections import (
 )
 from sessionstore.persistence.engines.sqlite.errors import is_busy, lock_timeout_error, translating
 from sessionstore.persistence.engines.sqlite.file import DatabaseFile
+from sessionstore.persistence.engines.sqlite.library import sqlite3
 
 
 def ensure_schema(file: DatabaseFile, *, auto_migrate: bool, lock_timeout: float) -> None:

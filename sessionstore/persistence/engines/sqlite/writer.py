@@ -1,6 +1,5 @@
 """The connection that writes: one transaction at a time, and proof of each commit."""
 
-import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +7,7 @@ from sessionstore.errors import DatabaseUnavailableError
 from sessionstore.persistence.engines.sqlite.connections import HeldConnection, begin_immediate
 from sessionstore.persistence.engines.sqlite.errors import in_doubt_error, translated, translating
 from sessionstore.persistence.engines.sqlite.file import DatabaseFile
+from sessionstore.persistence.engines.sqlite.library import sqlite3
 
 # Connections that a forked child must neither use nor finalize.
 _inherited: list[HeldConnection] = []
