@@ -28,6 +28,7 @@ class Worker:
     """A process of `module` under test; killed at the end of the block if it still runs."""
 
     module = "tests.workers"
+    patience_seconds: float = PATIENCE_SECONDS
 
     def __init__(self, name: str, *arguments: object) -> None:
         self._process = subprocess.Popen(
@@ -37,7 +38,7 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self._timer = threading.Timer(PATIENCE_SECONDS, self._process.kill)
+        self._timer = threading.Timer(self.patience_seconds, self._process.kill)
         self._timer.start()
 
     def __enter__(self) -> Self:
