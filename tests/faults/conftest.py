@@ -2,10 +2,14 @@
 
 import os
 import random
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.faults.injection.building import build_shim
 from tests.faults.tally import TALLIED, Extent, Tally, lines_of
 
 SEED_VARIABLE = "SESSIONSTORE_TEST_SEED"
@@ -39,6 +43,24 @@ def tally(record_property: Callable[[str, object], None]) -> Tally:
         record_property(TALLIED, [fault, extent, found])
 
     return note
+
+
+@pytest.fixture(scope="session")
+def shim_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `LD_PRELOAD` loads into children whose system calls are to fail; see `tests.faults.injection.shim`."""
+    return build_shim(tmp_path_factory.mktemp("shim"))
+
+
+@pytest.fixture
+def quick_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is one, for tests to which a sync is a call and not a wait for the disk."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    folder = Path(tempfile.mkdtemp(prefix="sessionstore-", dir=memory))
+    yield folder
+    shutil.rmtree(folder)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
