@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.injection.building import build_shim
+from tests.faults.injection.zygote import Zygote
 from tests.faults.tally import TALLIED, Extent, Tally, lines_of
 
 SEED_VARIABLE = "SESSIONSTORE_TEST_SEED"
@@ -49,6 +50,13 @@ def tally(record_property: Callable[[str, object], None]) -> Tally:
 def shim_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `LD_PRELOAD` loads into children whose system calls are to fail; see `tests.faults.injection.shim`."""
     return build_shim(tmp_path_factory.mktemp("shim"))
+
+
+@pytest.fixture(scope="session")
+def zygote(shim_library: Path) -> Iterator[Zygote]:
+    """Forks children that carry the library."""
+    with Zygote(shim_library) as zygote:
+        yield zygote
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,12 +27,6 @@ def folder(quick_folder: Path) -> Path:
 @pytest.fixture
 def control(quick_folder: Path, folder: Path) -> Control:
     return Control(quick_folder / "control", folder, log_bytes=LOG_BYTES)
-
-
-@pytest.fixture(scope="module")
-def zygote(shim_library: Path) -> Iterator[Zygote]:
-    with Zygote(shim_library) as zygote:
-        yield zygote
 
 
 def write_and_sync(say: Say, path: str, times: int) -> None:

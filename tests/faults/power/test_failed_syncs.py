@@ -1,0 +1,53 @@
+"""Syncs fail now and then, and what they should have written is gone; then the power goes.
+
+A write that was acknowledged is there. One that failed in doubt is there or not; it is repeated, and is there then.
+"""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.injection.shim import FOREVER, Action, Control, Kind
+from tests.faults.power.examination import DATABASE, Examination, Findings
+from tests.faults.power.runs import Cut, Recorder, cuts
+from tests.faults.power.writers import write
+from tests.faults.tally import Extent, Tally
+
+EVERY = 30
+CUTS_IN_A_RUN = 60
+
+
+def _runs_with_bad_syncs(recorder: Recorder, chance: random.Random, action: Action, count: int) -> Iterator[Cut]:
+    """Power cuts in runs in which every 30th sync fails, or lies."""
+
+    def fault(control: Control) -> None:
+        control.arm(action, {Kind.SYNC}, first=chance.randrange(1, EVERY), every=EVERY, last=FOREVER)
+
+    while count > 0:
+        folder = recorder.folder()
+        orders = [(write, folder / DATABASE, f"w{n}", chance.getrandbits(32), 3, "full") for n in (1, 2)]
+        yield from cuts(recorder.record(folder, *orders, fault=fault), min(count, CUTS_IN_A_RUN), chance)
+        count -= CUTS_IN_A_RUN
+
+
+@pytest.mark.timeout(1800)
+def test_after_failed_syncs_and_a_power_cut_what_was_acknowledged_is_there_and_the_rest_can_be_repeated(
+    recorder: Recorder, examination: Examination, chance: random.Random, extent: Extent, tally: Tally
+) -> None:
+    findings, in_doubt = Findings(), 0
+    for cut in _runs_with_bad_syncs(recorder, chance, Action.FAIL, extent(60, 2_000)):
+        findings.add(cut, examination.by_store(cut))
+        in_doubt = max(in_doubt, len(cut.told.in_doubt))
+    tally("failed fsync, then a power cut", f"{findings.cuts:,} states", str(findings))
+    assert not findings.damage, findings.damage
+    assert in_doubt > 0, "no write was in doubt, so nothing was shown"
+
+
+def test_control_syncs_that_lie_lose_what_was_acknowledged(
+    recorder: Recorder, examination: Examination, chance: random.Random
+) -> None:
+    findings = Findings()
+    for cut in _runs_with_bad_syncs(recorder, chance, Action.LIE, 60):
+        findings.add(cut, examination.by_sqlite(cut))
+    assert findings.damage.lost
