@@ -61,31 +61,6 @@ def test_opening_a_database_does_not_wait_for_somebody_elses_long_transaction(da
                 second.create_session(request())
 
 
-def test_what_was_acknowledged_before_kill_9_is_there_and_whole(database: Path) -> None:
-    acknowledged: set[str] = set()
-    for number in range(8):
-        with Worker("acknowledge", database, number * 1_000_000) as worker:
-            worker.expect("ready")
-            acknowledged |= {worker.line() for _ in range(5 + 10 * number)}
-            acknowledged |= set(worker.reports_after_kill())
-        assert "" not in acknowledged
-        with manager_on(database) as manager:
-            # Opened again, it takes writes at once, whatever the dead process held.
-            assert manager.create_session(request(), session_id=f"after-{number}") == f"after-{number}"
-        scenes = dict(
-            ask(
-                database,
-                "SELECT session_id, (SELECT count(*) FROM scenes s WHERE s.session_id = t.session_id) "
-                "FROM sessions t WHERE session_id NOT LIKE 'after-%'",
-            )
-        )
-        assert acknowledged <= scenes.keys()
-        assert set(scenes.values()) == {3}
-        assert ask(database, "PRAGMA integrity_check") == [("ok",)]
-    # The control: the killed processes did get to write a lot.
-    assert len(acknowledged) > 300
-
-
 @pytest.mark.parametrize("what", ["read", "write", "lock", "check", "shutdown"])
 def test_a_forked_child_that_uses_its_parents_manager_gets_a_clear_error_and_the_parent_goes_on(
     database: Path, what: str

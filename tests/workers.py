@@ -177,26 +177,6 @@ def tidy(database: Path, events: str, sessions: str) -> None:
                 say("some of each")
 
 
-def acknowledge(database: Path, first: str) -> None:
-    """Two threads write for ever and report each write once it returned, until killed."""
-    manager = manager_on(database)
-    say("ready")
-
-    def write(thread: int) -> None:
-        number = int(first)
-        while True:
-            number += 1
-            session_id = f"{thread}-{number}"
-            with manager.transaction():
-                manager.create_session(request(), session_id=session_id)
-                for each in (1, 2, 3):
-                    manager.add_scene_to_session(session_id, scene(each))
-            say(session_id)
-
-    threading.Thread(target=write, args=(2,), daemon=True).start()
-    write(1)
-
-
 def careless(database: Path, is_guarded: str) -> None:
     """Writes, reads the database file as a file, lets others open and close it, and writes on."""
     if is_guarded == "no":
@@ -368,7 +348,6 @@ if __name__ == "__main__":
         "churn": churn,
         "compete": compete,
         "tidy": tidy,
-        "acknowledge": acknowledge,
         "careless": careless,
         "fork": fork,
         "fork_inside": fork_inside,

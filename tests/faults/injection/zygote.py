@@ -117,9 +117,11 @@ def _serve(orders: socket.socket) -> None:
         order, descriptors, _, _ = socket.recv_fds(orders, MAX_REPORT_BYTES, 1)
         if not order:
             return
+        given = json.loads(order)
+        importlib.import_module(given["module"])
         if os.fork() == 0:
             orders.close()
-            _keep(json.loads(order), socket.socket(fileno=descriptors[0]))
+            _keep(given, socket.socket(fileno=descriptors[0]))
         os.close(descriptors[0])
 
 
@@ -141,7 +143,7 @@ def _run(order: dict[str, Any], channel: socket.socket) -> None:
     status = 1
     try:
         say(str(os.getpid()))
-        function = getattr(importlib.import_module(order["module"]), order["function"])
+        function = getattr(sys.modules[order["module"]], order["function"])
         if order["control"]:
             attach(Path(order["control"]))
         function(say, *order["arguments"])
