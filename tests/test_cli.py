@@ -31,6 +31,7 @@ COMMANDS = [
     "remove",
     "migrate",
     "check",
+    "verify",
     "backup",
     "snapshot",
     "config",

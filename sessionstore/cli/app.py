@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sessionstore.cli import changing, demo, following, reading, reporting, tracking, working
+from sessionstore.cli import changing, demo, following, reading, reporting, tracking, verifying, working
 from sessionstore.cli.output import say
 from sessionstore.errors import SchemaError, SessionManagerError
 
@@ -36,6 +36,7 @@ for command in (
     changing.remove,
     changing.migrate,
     reading.check,
+    verifying.verify,
     changing.backup,
     changing.snapshot,
     reading.config,
