@@ -67,6 +67,7 @@ class Child:
         reports = self.all(kind)
         if len(reports) >= number:
             return reports[number - 1]
+        self._children.require_launcher()
         errors = [str(error) for (error,) in self.all("failed")]
         what = "ended" if self.has_ended else f"was not heard of within {seconds:g} s"
         raise SilentChildError(": ".join([f"process {self.name} {what}, before it said {kind!r}", *errors]))
@@ -86,6 +87,7 @@ class Children:
 
     def __init__(self) -> None:
         self._news = threading.Condition()
+        self._is_gone = False
         self._children: dict[str, Child] = {}
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end of the block
         # It imports what was imported here, and with -P nothing from the folder that this is run in. In a group of its
@@ -130,16 +132,22 @@ class Children:
         return child
 
     def tell(self, *command: Any) -> None:
-        """Gives the launcher an order.
-
-        Raises:
-            NotTriedError: when there is none, with the last line that it left.
-        """
+        """Gives the launcher an order. Raises as `require_launcher` does."""
         assert self._launcher.stdin is not None
         try:
             self._launcher.stdin.write(f"{json.dumps(command)}\n".encode())
             self._launcher.stdin.flush()
         except BrokenPipeError:
+            self._is_gone = True
+            self.require_launcher()
+
+    def require_launcher(self) -> None:
+        """To be asked when a child is not heard of.
+
+        Raises:
+            NotTriedError: when there is no launcher, with the last line that it left.
+        """
+        if self._is_gone:
             lines = os.pread(self._errors.fileno(), 100_000, 0).decode(errors="replace").splitlines()
             raise NotTriedError(
                 f"no processes can be started here: {lines[-1] if lines else 'no reason given'}"
@@ -168,6 +176,7 @@ class Children:
                 with self._news:
                     self._news.notify_all()
         with self._news:
+            self._is_gone = True
             for child in self._children.values():
                 child.has_ended = True
             self._news.notify_all()

@@ -75,6 +75,7 @@ class Ground:
         before, end = len(acknowledged), time.monotonic() + PATIENCE_SECONDS
         while len(acknowledged) == before:
             if time.monotonic() > end or all(writer.has_ended for writer in writers):
+                self.children.require_launcher()
                 why = acknowledged.errors[-1] if acknowledged.errors else f"none in {PATIENCE_SECONDS:g} s"
                 raise SilentChildError(f"no write was acknowledged: {why}")
             time.sleep(LOOK_SECONDS)

@@ -21,7 +21,7 @@ from sessionstore.verification.children import Children, SilentChildError
 from sessionstore.verification.file_system import file_system
 from sessionstore.verification.ground import Ground
 from sessionstore.verification.reports import described
-from sessionstore.verification.scenarios import SCENARIOS, Scenario
+from sessionstore.verification.scenarios import SCENARIOS, TryIt
 from sessionstore.verification.scratch import Scratch, place_for, scratch_in
 from sessionstore.verification.verdicts import (
     MEGABYTE,
@@ -110,33 +110,31 @@ class _Budget:
     watcher: Watcher
 
     def spend(self, names: Sequence[ScenarioName]) -> list[Result]:
-        """Tries each in turn. What one leaves of its time is for those behind it, and so is what it takes too much."""
-        results = []
+        """Tries each in turn, the first in any case. The others share what one leaves, or takes too much."""
+        results: list[Result] = []
         for number, name in enumerate(names):
-            now = time.monotonic()
             shares = [SCENARIOS[each].share for each in names[number:]]
-            seconds = max(0.0, self.end - now) * shares[0] / sum(shares)
+            seconds = max(0.0, self.end - time.monotonic()) * shares[0] / sum(shares)
             self.watcher.begins(name)
-            results.append(self._try(name, SCENARIOS[name], now, now + seconds))
+            results.append(self._try(name, _no_time if results and not seconds else SCENARIOS[name].try_it, seconds))
             self.watcher.ends(results[-1])
         return results
 
-    def _try(self, name: ScenarioName, scenario: Scenario, begin: float, end: float) -> Result:
+    def _try(self, name: ScenarioName, try_it: TryIt, seconds: float) -> Result:
+        begin = time.monotonic()
         trial, verdict = Trial(), Verdict.HELD
         ground = Ground(
             scratch=self.scratch,
             children=self.children,
             settings=self.settings,
             begin=begin,
-            end=end,
+            end=begin + seconds,
             max_bytes=self.max_bytes,
             say=lambda text: self.watcher.says(name, text),
         )
         try:
-            if begin >= end:
-                raise NotTriedError("no time was left for it; give more --seconds")
-            with _cut_off_at(end + OVERTIME_SECONDS):
-                scenario.try_it(ground, trial)
+            with _cut_off_at(ground.end + OVERTIME_SECONDS):
+                try_it(ground, trial)
         except (NotTriedError, OSError) as reason:
             verdict = Verdict.NOT_TRIED
             trial.reasons.append(str(reason))
@@ -153,7 +151,7 @@ class _Budget:
         trial.figures["largest_bytes"] = ground.largest_bytes
         return Result(
             scenario=name,
-            promise=scenario.promise,
+            promise=SCENARIOS[name].promise,
             verdict=Verdict.DID_NOT_HOLD if trial.failures else verdict,
             extent=trial.extent,
             seconds=round(time.monotonic() - begin, 1),
@@ -163,6 +161,10 @@ class _Budget:
                 name: round(value, 2) if isinstance(value, float) else value for name, value in trial.figures.items()
             },
         )
+
+
+def _no_time(ground: Ground, trial: Trial) -> None:
+    raise NotTriedError("no time was left for it; give more --seconds")
 
 
 def _settings(durability: str, lock_timeout: float) -> Settings:

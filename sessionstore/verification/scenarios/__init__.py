@@ -7,6 +7,8 @@ from sessionstore.verification.ground import Ground
 from sessionstore.verification.scenarios import disk, disk_full, kill, lock_storm, zombie
 from sessionstore.verification.verdicts import ScenarioName, Trial
 
+TryIt = Callable[[Ground, Trial], None]
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -14,7 +16,7 @@ class Scenario:
 
     promise: str
     share: float
-    try_it: Callable[[Ground, Trial], None]
+    try_it: TryIt
 
 
 SCENARIOS = {

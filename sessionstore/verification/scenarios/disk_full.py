@@ -1,5 +1,6 @@
 """A process meets the limit of how large its files may be, as if the disk were full, and then has room again."""
 
+import math
 import random
 import resource
 import signal
@@ -30,6 +31,8 @@ SMALLEST_LIMIT_BYTES = 64 * 1024
 MAX_ROOM_BYTES = 256 * 1024
 MAX_PLENTY_SECONDS = 0.2
 RETRY_SECONDS = 0.005
+# At the end, for what was refused just before there was room.
+END_SECONDS = 2.0
 READS = 50
 
 
@@ -37,13 +40,15 @@ def try_it(ground: Ground, trial: Trial) -> None:
     """One process for all the time: full and not full in turn."""
     noted = _Noted()
     if resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY:
-        trial.notes.append("files have a limit of their own here already (ulimit -f)")
+        trial.notes.append("Files have a limit of their own here already (ulimit -f).")
     options = {"settings": ground.options(DATABASE), "folder": str(ground.scratch.folder)}
     child = ground.children.start("fill_up", listener=noted.note, **options)
     noted.acknowledged.expect(child.name, THREADS)
     ground.wait_for_writes(noted.acknowledged, [child])
-    while time.monotonic() < ground.writing_end and not child.has_ended and not ground.is_full():
-        time.sleep(MAX_PLENTY_SECONDS)
+    at_latest = ground.writing_end + PATIENCE_SECONDS / 2
+    while time.monotonic() < (ground.writing_end if noted.limits else at_latest) and not child.has_ended:
+        if not ground.wait(time.monotonic() + MAX_PLENTY_SECONDS):
+            break
         trial.extent = f"{noted.fillings} times full, {len(noted.acknowledged):,} writes"
         ground.say(trial.extent)
     child.send(signal.SIGTERM)
@@ -57,7 +62,7 @@ def _judge(ground: Ground, trial: Trial, noted: "_Noted") -> None:
     trial.extent = f"{noted.fillings} times full, {len(noted.acknowledged):,} writes"
     trial.figures |= {"refused_writes": noted.refused, "reads_while_full": noted.reads} | noted.acknowledged.figures()
     if noted.refusal:
-        trial.notes.append(f"writes were refused with {noted.refusal}")
+        trial.notes.append(f"Writes were refused with {noted.refusal.replace(f'{ground.scratch.folder}/', '')}")
     trial.fail(*noted.acknowledged.errors)
     with ground.opened(DATABASE) as manager:
         judge(trial, manager, noted.acknowledged.compare_all(manager))
@@ -68,11 +73,13 @@ class _Noted:
 
     def __init__(self) -> None:
         self.acknowledged = Acknowledgements()
-        self.fillings = self.reads = self.refused = 0
+        self.limits = self.fillings = self.reads = self.refused = 0
         self.refusal = ""
 
     def note(self, kind: str, *facts: Any) -> None:
-        if kind == "full":
+        if kind == "limited":
+            self.limits += 1
+        elif kind == "full":
             self.fillings += 1
             self.reads += facts[0]
         elif kind == "refused":
@@ -86,12 +93,13 @@ class _Noted:
 
 
 class _Remembering(Reporter):
-    """Reports, and remembers what was saved and how often something was refused."""
+    """Reports, and remembers what was saved and how often something was refused; `gives_up_at` in monotonic seconds."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.saved: list[str] = []
         self.refused = 0
+        self.gives_up_at = math.inf
 
     def __call__(self, kind: str, *facts: object) -> None:
         if kind == "saved":
@@ -100,7 +108,7 @@ class _Remembering(Reporter):
 
     def retry(self, error: SessionManagerError) -> bool:
         """What is refused for want of room is repeated until there is some; anything else should not have been."""
-        if not isinstance(error, DatabaseUnavailableError):
+        if not isinstance(error, DatabaseUnavailableError) or time.monotonic() > self.gives_up_at:
             return False
         self.refused += 1
         self("refused", described(error))
@@ -123,8 +131,10 @@ def fill_up(report: Reporter, *, settings: dict[str, Any], folder: str) -> None:
                     _read(remembering, manager)
                 resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
                 _require_writes(remembering)
+                remembering("limited")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            remembering.gives_up_at = time.monotonic() + END_SECONDS
             stop.set()
         for thread in pool:
             thread.join()

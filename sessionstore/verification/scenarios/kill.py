@@ -57,7 +57,7 @@ def _kill_a_crew(
     if not is_new:
         ground.wait_for_writes(acknowledged, writers)
     for writer in writers:
-        time.sleep(random.uniform(0, MAX_LIFE_SECONDS))
+        ground.wait(time.monotonic() + random.uniform(0, MAX_LIFE_SECONDS))
         writer.kill()
         trial.figures["kills"] = int(trial.figures["kills"]) + 1
     begun = time.perf_counter()
