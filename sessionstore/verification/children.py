@@ -15,9 +15,11 @@ from typing import Any, Self
 from sessionstore.verification.verdicts import NotTriedError
 
 LAUNCHER = "sessionstore.verification.launcher"
-# What a child gets to do what it always can at once, on a machine that is busy with other things.
-PATIENCE_SECONDS = 8.0
-END_SECONDS = 3.0
+# What a child gets to do what it always can at once: long, for a machine may be busy with other things, and a scenario
+# is cut off when its time is over.
+PATIENCE_SECONDS = 30.0
+# What the kernel gets to end a process.
+END_SECONDS = 2.0
 
 Listener = Callable[..., None]
 
@@ -158,7 +160,7 @@ class Children:
         with suppress(NotTriedError):  # The launcher is gone, and with it all of them.
             for child in self._living():
                 child.send(signal.SIGKILL)
-            self.wait_until(lambda: not self._living(), PATIENCE_SECONDS)
+            self.wait_until(lambda: not self._living(), END_SECONDS)
 
     def wait_until(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Whether it came to hold in time; looked at with every report that no listener took."""

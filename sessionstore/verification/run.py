@@ -35,7 +35,7 @@ from sessionstore.verification.verdicts import (
 )
 
 # By so much a run may exceed its time: the last look at what is there, and the end of all children.
-OVERTIME_SECONDS = 7.0
+OVERTIME_SECONDS = 5.0
 # Between two interruptions of one that does not end, the first of which may have been swallowed.
 INSIST_SECONDS = 1.0
 
@@ -78,7 +78,7 @@ def verify(
     if free_bytes < 2 * max_bytes:
         raise CannotBeginError(f"only {free_bytes // MEGABYTE} MB are free in {place}: give a smaller --max-megabytes")
     settings = _settings(durability, lock_timeout)
-    with _ended_by_signals(), scratch_in(place, watcher.remark) as scratch, Children() as children:
+    with ended_by_signals(), scratch_in(place, watcher.remark) as scratch, Children() as children:
         findings = _doctor(scratch, settings)
         budget = _Budget(scratch, children, settings, begin + seconds, max_bytes, watcher)
         results = budget.spend([name for name in ScenarioName if name in scenarios])
@@ -143,7 +143,10 @@ class _Budget:
         except Exception as error:  # noqa: BLE001 - untyped, it is what the promise excludes; the others are tried yet
             trial.fail(f"unexpected: {described(error)}")
         except OutOfTimeError:
-            trial.fail(f"it had not come to an end {OVERTIME_SECONDS:g} s after its time was over")
+            trial.fail(
+                f"it had not come to an end {OVERTIME_SECONDS:g} s after its time was over: something waits for "
+                "ever, or this machine is too busy; try it again with more --seconds"
+            )
         finally:
             self.children.kill_all()
             ground.measure()
@@ -203,7 +206,7 @@ def _cut_off_at(moment: float) -> Iterator[None]:
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
+def ended_by_signals() -> Iterator[None]:
     """Has SIGTERM and a closed terminal end the block in order, as Ctrl-C does."""
 
     def end(number: int, frame: FrameType | None) -> None:

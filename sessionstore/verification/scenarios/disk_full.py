@@ -28,9 +28,12 @@ DATABASE = "full"
 THREADS = 3
 # Below this SQLite cannot even make its index of the log.
 SMALLEST_LIMIT_BYTES = 64 * 1024
-MAX_ROOM_BYTES = 256 * 1024
+MAX_ROOM_BYTES = 64 * 1024
 MAX_PLENTY_SECONDS = 0.2
 RETRY_SECONDS = 0.005
+# Until a limit is met by what is written, and until writes go on when it is gone.
+FEEL_SECONDS = 5.0
+RECOVERY_SECONDS = 8.0
 # At the end, for what was refused just before there was room.
 END_SECONDS = 2.0
 READS = 50
@@ -45,14 +48,14 @@ def try_it(ground: Ground, trial: Trial) -> None:
     child = ground.children.start("fill_up", listener=noted.note, **options)
     noted.acknowledged.expect(child.name, THREADS)
     ground.wait_for_writes(noted.acknowledged, [child])
-    at_latest = ground.writing_end + PATIENCE_SECONDS / 2
+    at_latest = ground.writing_end + PATIENCE_SECONDS
     while time.monotonic() < (ground.writing_end if noted.limits else at_latest) and not child.has_ended:
         if not ground.wait(time.monotonic() + MAX_PLENTY_SECONDS):
             break
         trial.extent = f"{noted.fillings} times full, {len(noted.acknowledged):,} writes"
         ground.say(trial.extent)
     child.send(signal.SIGTERM)
-    child.wait_for("ended", seconds=2 * PATIENCE_SECONDS)
+    child.wait_for("ended", seconds=PATIENCE_SECONDS)
     _judge(ground, trial, noted)
     if not noted.fillings and not trial.failures:
         raise NotTriedError("no write met the limit on the size of files (RLIMIT_FSIZE)")
@@ -147,7 +150,7 @@ def _limit(folder: Path) -> int:
 
 
 def _is_felt(remembering: _Remembering) -> bool:
-    before, end = remembering.refused, time.monotonic() + PATIENCE_SECONDS / 4
+    before, end = remembering.refused, time.monotonic() + FEEL_SECONDS
     while remembering.refused == before and time.monotonic() < end:
         time.sleep(RETRY_SECONDS)
     return remembering.refused > before
@@ -167,9 +170,9 @@ def _read(remembering: _Remembering, manager: SessionManager) -> None:
 
 
 def _require_writes(remembering: _Remembering) -> None:
-    before, end = len(remembering.saved), time.monotonic() + PATIENCE_SECONDS
+    before, end = len(remembering.saved), time.monotonic() + RECOVERY_SECONDS
     while len(remembering.saved) == before:
         if time.monotonic() > end:
-            remembering("failed", f"no write came through within {PATIENCE_SECONDS:g} s after there was room again")
+            remembering("failed", f"no write came through within {RECOVERY_SECONDS:g} s after there was room again")
             return
         time.sleep(RETRY_SECONDS)

@@ -115,7 +115,7 @@ def _pause(manager: SessionManager, zombies: list[Child]) -> list[str]:
 
 
 def _wait_for_rescue(manager: SessionManager, sessions: list[str]) -> None:
-    left, end = set(sessions), time.monotonic() + PATIENCE_SECONDS + 2 * LEASE_SECONDS
+    left, end = set(sessions), time.monotonic() + PATIENCE_SECONDS
     while left := {session_id for session_id in left if _status(manager, session_id) != GenerationStatus.COMPLETED}:
         if time.monotonic() > end:
             raise SilentChildError(f"{len(left)} sessions of paused workers were not taken over and completed in time")

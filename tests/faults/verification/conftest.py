@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sessionstore.verification import children
-from sessionstore.verification.run import verify
+from sessionstore.verification import children, run
 from sessionstore.verification.verdicts import Result, ScenarioName, Verification
 from tests.faults.verification import planted
 
@@ -41,11 +40,15 @@ def witness() -> Witness:
 
 
 @pytest.fixture
-def trying(tmp_path: Path, witness: Witness) -> Trying:
-    """`trying(scenario, ..., seconds=)` beside a database that does not exist."""
+def trying(tmp_path: Path, witness: Witness, monkeypatch: pytest.MonkeyPatch) -> Trying:
+    """`trying(scenario, ..., seconds=)` beside a database that does not exist.
 
-    def run(*scenarios: ScenarioName, seconds: float, max_bytes: int = MAX_BYTES) -> Verification:
-        return verify(
+    Nothing is cut off for being slow: other tests run meanwhile.
+    """
+    monkeypatch.setattr(run, "OVERTIME_SECONDS", 60)
+
+    def run_them(*scenarios: ScenarioName, seconds: float, max_bytes: int = MAX_BYTES) -> Verification:
+        return run.verify(
             f"sqlite:///{tmp_path / 'stories.db'}",
             scenarios=scenarios,
             seconds=seconds,
@@ -55,7 +58,7 @@ def trying(tmp_path: Path, witness: Witness) -> Trying:
             watcher=witness,
         )
 
-    return run
+    return run_them
 
 
 @pytest.fixture

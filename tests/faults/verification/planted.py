@@ -25,6 +25,7 @@ from sessionstore.verification.stories import Story
 
 VARIABLE = "PLANTED"
 LATE_SECONDS = 0.05
+BETWEEN_SECONDS = 1.0
 
 take_step = Story.write
 
@@ -49,20 +50,19 @@ def early_acknowledgement() -> None:
 
 
 def two_transactions() -> None:
-    """What belongs together is committed one by one."""
+    """What belongs together is committed one by one, with time to be killed in between."""
 
-    def pause(manager: SessionManager) -> Any:
-        time.sleep(LATE_SECONDS / 10)
+    def nothing(manager: SessionManager) -> Any:
         return nullcontext()
 
     add_scene = SessionManager.add_scene_to_session
 
     def add(manager: SessionManager, *arguments: Any) -> bool:
         is_added = add_scene(manager, *arguments)
-        time.sleep(LATE_SECONDS)
+        time.sleep(BETWEEN_SECONDS)
         return is_added
 
-    SessionManager.transaction = pause  # type: ignore[method-assign, assignment]
+    SessionManager.transaction = nothing  # type: ignore[method-assign, assignment]
     SessionManager.add_scene_to_session = add  # type: ignore[method-assign, assignment]
 
 
@@ -81,6 +81,7 @@ def swallowed_errors() -> None:
         except DatabaseUnavailableError:
             time.sleep(disk_full.RETRY_SECONDS)
 
+    vars(disk_full)["FEEL_SECONDS"] = 0.5
     Story.write = write  # type: ignore[method-assign, assignment]
 
 
@@ -97,12 +98,13 @@ def no_recovery() -> None:
             errors.append(error)
             raise
 
-    vars(disk_full)["PATIENCE_SECONDS"] = 2
+    vars(disk_full)["RECOVERY_SECONDS"] = 2
     Story.write = write  # type: ignore[method-assign, assignment]
 
 
 def no_limit() -> None:
     """The system takes a limit, and does not keep to it."""
+    vars(disk_full)["FEEL_SECONDS"] = 0.5
     resource.setrlimit = lambda *_: None
 
 

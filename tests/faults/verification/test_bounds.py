@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from sessionstore import SessionManager
 from sessionstore.verification import run
 from sessionstore.verification.ground import Ground
 from sessionstore.verification.scenarios import SCENARIOS, Scenario
 from sessionstore.verification.scratch import PREFIX, place_for, remove_leftovers, scratch_in
 from sessionstore.verification.verdicts import CannotBeginError, ScenarioName, Trial, Verdict
-from tests.concurrency import request, wait_until
+from tests.concurrency import wait_until
 from tests.faults.verification.conftest import Trying
 
 
@@ -60,16 +59,26 @@ def family_of(process: subprocess.Popen[bytes]) -> list[int]:
     return [launcher, *children_of(launcher)]
 
 
-@pytest.mark.parametrize(("how", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
-def test_an_interrupted_run_ends_its_children_and_removes_its_folder(
-    how: signal.Signals, status: int, running: subprocess.Popen[bytes], tmp_path: Path
-) -> None:
+def test_ctrl_c_ends_the_children_and_removes_the_folder(running: subprocess.Popen[bytes], tmp_path: Path) -> None:
     family = family_of(running)
 
-    running.send_signal(how)
+    running.send_signal(signal.SIGINT)
 
-    assert running.wait(timeout=30) == status
+    assert running.wait(timeout=30) == 130
     assert [pid for pid in family if lives(pid)] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_to_be_asked_to_end_ends_a_run_in_order(number: signal.Signals, tmp_path: Path) -> None:
+    def be_asked() -> None:
+        with run.ended_by_signals(), scratch_in(tmp_path, print):
+            signal.raise_signal(number)
+
+    with pytest.raises(SystemExit) as ended:
+        be_asked()
+
+    assert ended.value.code == 128 + number
     assert list(tmp_path.iterdir()) == []
 
 
@@ -120,16 +129,6 @@ def test_the_folder_is_private_and_goes_after_an_error_too(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_database_that_is_named_stays_as_it_is(trying: Trying, tmp_path: Path) -> None:
-    with SessionManager(database_url=f"sqlite:///{tmp_path / 'stories.db'}") as manager:
-        manager.create_session(request())
-    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}
-
-    assert trying(ScenarioName.DISK, seconds=1).verdict is Verdict.HELD
-
-    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()} == before
-
-
 def test_writing_stops_before_the_size_is_reached(trying: Trying) -> None:
     (result,) = trying(ScenarioName.LOCK_STORM, seconds=20, max_bytes=8_000_000).results
 
@@ -138,23 +137,30 @@ def test_writing_stops_before_the_size_is_reached(trying: Trying) -> None:
     assert result.seconds < 20
 
 
-def test_a_scenario_that_does_not_end_is_cut_off_and_did_not_hold(
+def test_what_goes_wrong_with_a_scenario_is_told_and_leaves_the_others_alone(
     trying: Trying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def stumble(ground: Ground, trial: Trial) -> None:
+        raise ZeroDivisionError("by nothing")
+
     def hang(ground: Ground, trial: Trial) -> None:
-        child = ground.children.start("rescue", settings=ground.options("endless"), threads=1)
         trial.extent = "begun"
         while True:
-            child.wait_for("started")
             time.sleep(3600)
 
-    monkeypatch.setitem(SCENARIOS, ScenarioName.KILL, Scenario("It ends.", 1, hang))
+    tried = {ScenarioName.DISK: stumble, ScenarioName.KILL: lambda *_: None, ScenarioName.LOCK_STORM: hang}
+    for name, try_it in tried.items():
+        monkeypatch.setitem(SCENARIOS, name, Scenario("It goes well.", 1, try_it))
     monkeypatch.setattr(run, "OVERTIME_SECONDS", 0.1)
 
-    (result,) = trying(ScenarioName.KILL, seconds=1).results
+    stumbled, fine, hung = trying(*tried, seconds=5).results
 
-    assert (result.verdict, result.extent) == (Verdict.DID_NOT_HOLD, "begun")
-    assert "had not come to an end" in result.reasons[0]
+    assert (stumbled.verdict, fine.verdict, hung.verdict, hung.extent) == (
+        *(Verdict.DID_NOT_HOLD, Verdict.HELD, Verdict.DID_NOT_HOLD),
+        "begun",
+    )
+    assert stumbled.reasons == ["unexpected: ZeroDivisionError: by nothing"]
+    assert "had not come to an end" in hung.reasons[0]
 
 
 def test_what_there_is_no_time_for_is_not_tried(trying: Trying, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,27 +168,11 @@ def test_what_there_is_no_time_for_is_not_tried(trying: Trying, monkeypatch: pyt
         ground.wait(ground.end + 1)
 
     monkeypatch.setitem(SCENARIOS, ScenarioName.DISK, Scenario("It is quick.", 1, take_it_all))
-    monkeypatch.setattr(run, "OVERTIME_SECONDS", 5)
 
-    found = trying(ScenarioName.DISK, ScenarioName.KILL, ScenarioName.ZOMBIE, seconds=0.3)
+    found = trying(ScenarioName.DISK, ScenarioName.ZOMBIE, seconds=0.3)
 
-    assert [result.verdict for result in found.results][1:] == [Verdict.NOT_TRIED] * 2
+    assert [result.verdict for result in found.results] == [Verdict.HELD, Verdict.NOT_TRIED]
     assert "--seconds" in found.results[1].reasons[0]
-
-
-def test_an_unexpected_error_did_not_hold_and_the_next_scenario_is_tried(
-    trying: Trying, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stumble(ground: Ground, trial: Trial) -> None:
-        raise ZeroDivisionError("by nothing")
-
-    monkeypatch.setitem(SCENARIOS, ScenarioName.DISK, Scenario("It does not stumble.", 1, stumble))
-    monkeypatch.setitem(SCENARIOS, ScenarioName.KILL, Scenario("It is easy.", 1, lambda ground, trial: None))
-
-    found = trying(ScenarioName.DISK, ScenarioName.KILL, seconds=30)
-
-    assert [result.verdict for result in found.results] == [Verdict.DID_NOT_HOLD, Verdict.HELD]
-    assert found.results[0].reasons == ["unexpected: ZeroDivisionError: by nothing"]
 
 
 def test_without_a_launcher_nothing_is_tried_and_the_reason_is_its_last_line(

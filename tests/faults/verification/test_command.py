@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from sessionstore import SessionManager
 from sessionstore.cli.app import app
 from sessionstore.models import Finding
 from sessionstore.verification.page import render
 from sessionstore.verification.verdicts import Result, ScenarioName, Verdict, Verification
 from sessionstore.verification.wording import command, headline
+from tests.concurrency import request
 from tests.test_cli import on_a_terminal
 
 DISK_ONLY = ("--scenario", "disk", "--seconds", "1")
@@ -78,7 +80,11 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_what_held_exits_with_zero_and_is_told_as_json_and_as_a_page(tmp_path: Path) -> None:
+def test_what_held_exits_with_zero_and_is_told_beside_a_database_that_stays_as_it_is(tmp_path: Path) -> None:
+    with SessionManager(database_url="sqlite:///stories.db") as manager:
+        manager.create_session(request())
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}
+
     done = CliRunner().invoke(app, ["verify", "stories.db", *DISK_ONLY, "--json", "--page", "page.html"])
 
     assert done.exit_code == 0, done.output
@@ -86,7 +92,8 @@ def test_what_held_exits_with_zero_and_is_told_as_json_and_as_a_page(tmp_path: P
     assert (told["verdict"], told["results"][0]["scenario"]) == ("held", "disk")
     assert told["results"][0]["figures"]["p50_sync_ms"] > 0
     assert "Everything held." in Page(Path("page.html").read_text(encoding="utf-8")).text
-    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+    Path("page.html").unlink()
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()} == before
 
 
 def test_what_did_not_hold_exits_with_one_and_is_told_in_a_line_and_on_the_page(plant: Callable[..., None]) -> None:

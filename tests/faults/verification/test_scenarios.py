@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sessionstore.verification.scenarios import kill
 from sessionstore.verification.verdicts import Result, ScenarioName, Verdict
 from tests.faults.tally import Extent, Tally
 from tests.faults.verification.conftest import Trying
@@ -59,8 +60,12 @@ def test_control_without_a_protection_it_is_seen_that_the_promise_does_not_hold(
     assert reason in text_of(result)
 
 
-def test_control_a_write_of_two_transactions_is_seen_to_be_torn(trying: Trying, plant: Plant) -> None:
+def test_control_a_write_of_two_transactions_is_seen_to_be_torn(
+    trying: Trying, plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plant("two transactions")
+    # So that writers come as far as to their first scene.
+    monkeypatch.setattr(kill, "MAX_LIFE_SECONDS", 2)
 
     (result,) = trying(ScenarioName.KILL, seconds=3).results
 
