@@ -163,6 +163,26 @@ def test_a_checkpoint_that_fails_is_logged_and_costs_no_write(database: Path, ca
     assert "could not be checkpointed" in caplog.text
 
 
+def test_a_reader_that_keeps_the_wal_from_starting_over_is_warned_of_once(
+    database: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "HELD_BACK_BYTES", 100 * 4096)
+    with manager_on(database, durability="normal") as manager:
+        checkpoint = engine_of(manager)._commits.checkpoint
+        with closing(sqlite3.connect(database, isolation_level=None)) as reader:
+            for _ in range(2):
+                reader.execute("BEGIN")
+                reader.execute("SELECT count(*) FROM sessions").fetchone()
+                for _ in range(100):
+                    manager.create_session(request())
+                for _ in range(2):
+                    checkpoint()
+                reader.execute("COMMIT")
+                checkpoint()
+    warnings = [record.message for record in caplog.records if "cannot be cut back" in record.message]
+    assert len(warnings) == 2
+
+
 def test_after_shutdown_everything_is_in_the_one_file(database: Path) -> None:
     with manager_on(database) as manager:
         for number in itertools.repeat(None, 100):

@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 # spend a quarter of the time at durability "normal" on checkpoints, each some milliseconds of syncing.
 COMMITS_BETWEEN_CHECKPOINTS = 500
 WAL_GROWTH_BYTES = 8 * 1024 * 1024
+# Only a reader that stays for thousands of commits holds so much back; ours leave before the next one.
+HELD_BACK_BYTES = 64 * 1024 * 1024
+PAGE_BYTES = 4096
 
 
 class Checkpointer:
@@ -29,6 +32,7 @@ class Checkpointer:
         self._connection = connection
         self._commits = 0
         self._wal_bytes = self._begun_at_bytes = 0
+        self._has_warned = False
 
     def is_due(self, wal_bytes: int) -> bool:
         """To be asked after each commit, with the size of the WAL file."""
@@ -43,14 +47,26 @@ class Checkpointer:
         try:
             try:
                 begin_immediate(writer, time.monotonic(), lock_timeout=0)
-                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                _, frames, moved = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             finally:
                 if writer.in_transaction:
                     writer.execute("ROLLBACK")
+            self._note_what_is_held_back((frames - moved) * PAGE_BYTES)
         except SessionLockError:
             pass  # Another process is writing; the next occasion will do.
         except sqlite3.Error:
             logger.warning("the WAL could not be checkpointed; it is tried again later", exc_info=True)
+
+    def _note_what_is_held_back(self, size: int) -> None:
+        """Warns once of a reader that keeps the WAL from starting over: it is outside the store's reach."""
+        is_held_back = size >= HELD_BACK_BYTES
+        if is_held_back and not self._has_warned:
+            logger.warning(
+                "the WAL cannot be cut back and has %d MB too much: somebody has been reading an old state all the "
+                "while; end the long transaction of that program",
+                size // 1024**2,
+            )
+        self._has_warned = is_held_back
 
     def close(self) -> None:
         self._connection.close()
