@@ -2,6 +2,7 @@
 
 import atexit
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -124,7 +125,7 @@ class SessionManager(Generic[RequestT, SceneT]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self.shutdown():
+        if not self._upkeep.leave():
             logger.warning("running calls took too long to wait for; the store is left open, and their sessions held")
 
     def __repr__(self) -> str:
@@ -567,8 +568,13 @@ class _MadeOnFirstUse:
         with self._lock:
             if self._manager is None:
                 self._manager = SessionManager()
-                atexit.register(self._manager.shutdown)
+                atexit.register(self._shut_down_at_exit, os.getpid())
             return self._manager
+
+    def _shut_down_at_exit(self, process: int) -> None:
+        # A forked child inherits this too, and has nothing to close.
+        if os.getpid() == process:
+            self._get().shutdown()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._get(), name)

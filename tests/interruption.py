@@ -4,7 +4,9 @@ A signal handler or an asynchronous exception runs between two bytecodes: when a
 function has returned. A profile function is called there too, and what it raises comes from there.
 """
 
+import ctypes
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,6 +15,12 @@ from typing import Any
 
 class Interruption(BaseException):
     """What a test interrupts with; like KeyboardInterrupt, it is no Exception."""
+
+
+def interrupt(thread: threading.Thread, kind: type[BaseException] = Interruption) -> None:
+    """Has `kind` raised in the thread, as soon as it runs Python again."""
+    assert thread.ident is not None
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(kind))
 
 
 class InterruptAt:

@@ -59,32 +59,3 @@ def test_opening_a_database_does_not_wait_for_somebody_elses_long_transaction(da
             assert second.get_session("a") is not None
             with pytest.raises(SessionLockError):
                 second.create_session(request())
-
-
-@pytest.mark.parametrize("what", ["read", "write", "lock", "check", "shutdown"])
-def test_a_forked_child_that_uses_its_parents_manager_gets_a_clear_error_and_the_parent_goes_on(
-    database: Path, what: str
-) -> None:
-    with Worker("fork", database, what) as worker:
-        reports = worker.rest()
-    assert reports == ["child: DatabaseUnavailableError", "parent: ['parent-after', 'parent-before']", "parent: True"]
-
-
-@pytest.mark.parametrize("what", ["own"])
-def test_a_forked_child_that_opens_its_own_manager_works_beside_the_parent(database: Path, what: str) -> None:
-    with Worker("fork", database, what) as worker:
-        child, sessions, shutdown = worker.rest()
-    assert child == ("child: True" if what == "own-while-writing" else "child: 2")
-    assert sessions == "parent: ['child', 'parent-after', 'parent-before']"
-    assert shutdown == "parent: True"
-
-
-@pytest.mark.parametrize("how", ["block", "lock", "callback"])
-def test_a_child_that_is_forked_inside_a_call_changes_nothing_through_its_parents_connection(
-    database: Path, how: str
-) -> None:
-    with Worker("fork_inside", database, how) as worker:
-        reports = worker.rest()
-    kept = [("before", "{}")] + ([("with-callback", "{}")] if how == "callback" else [])
-    refused = [] if how == "callback" else ["child: its end refused"]
-    assert reports == ["child: refused", *refused, f"parent: {kept}", "parent: after", "parent: True"]

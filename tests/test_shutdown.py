@@ -45,32 +45,6 @@ def test_shutdown_can_be_repeated_and_called_by_five_threads_at_once(database: P
     assert manager.shutdown()
 
 
-def test_a_shutdown_while_sixteen_threads_write_answers_everybody_and_keeps_every_acknowledged_write(
-    database: Path,
-) -> None:
-    manager = manager_on(database, durability="normal")
-    acknowledged: list[str] = []
-
-    def write(name: str) -> None:
-        for number in range(1_000_000):
-            session_id = manager.create_session(request(), session_id=f"{name}-{number}")
-            manager.with_session_lock(session_id, lambda session: session.metadata.update(n=1))
-            acknowledged.append(session_id)
-
-    writers = [Caller(partial(write, f"w{n}")) for n in range(16)]
-    while len(acknowledged) < 100 and not any(writer.is_done() for writer in writers):
-        threading.Event().wait(0.001)
-    assert all_at_once([manager.shutdown] * 5) == [True] * 5
-    assert [type(writer.join().error) for writer in writers] == [ManagerClosedError] * 16
-    there = {
-        session_id for (session_id,) in ask(database, """SELECT session_id FROM sessions WHERE metadata <> '{}'""")
-    }
-    assert len(acknowledged) >= 100
-    assert set(acknowledged) <= there
-    # A write that was refused is not there: at most those between creation and lock are without metadata.
-    assert len(ask(database, "SELECT 1 FROM sessions")) <= len(there) + 16
-
-
 def test_shutdown_waits_for_a_running_transaction_and_lets_it_finish_what_it_began(database: Path) -> None:
     manager = manager_on(database)
     manager.create_session(request(), session_id="a")

@@ -15,10 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sessionstore import DatabaseUnavailableError, GenerationSession, SessionManager
+from sessionstore import DatabaseUnavailableError, GenerationSession
 from sessionstore.operations.retention import clean_up_expired, prune_history
 from sessionstore.persistence.engines.sqlite import guard
-from tests.concurrency import ask, engine_of, manager_on, request, scene
+from tests.concurrency import manager_on, request, scene
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_SECONDS = 40
@@ -222,125 +222,6 @@ def in_child(check: Callable[[], object], seconds: float = 15) -> None:
         time.sleep(0.01)
 
 
-def fork(database: Path, what: str) -> None:
-    """What a forked child may and may not do while its parent uses the store."""
-    manager = manager_on(database)
-    manager.create_session(request(), session_id="parent-before")
-
-    def use_own() -> int:
-        with manager_on(database, lock_timeout=5) as own:
-            own.create_session(request(), session_id="child")
-            return own.get_session_count()
-
-    calls: dict[str, Callable[[], object]] = {
-        "read": lambda: manager.get_session("parent-before"),
-        "write": lambda: manager.create_session(request()),
-        "lock": lambda: manager.with_session_lock("parent-before", lambda session: None),
-        "check": manager.check,
-        "shutdown": lambda: manager.shutdown(timeout=5),
-        "own": use_own,
-    }
-    if what == "own-while-writing":
-        _fork_while_others_write(manager, use_own)
-    elif what == "own-while-locked":
-        _fork_while_another_holds_the_lock(manager, use_own)
-    else:
-        in_child(calls[what])
-    manager.create_session(request(), session_id="parent-after")
-    rows = ask(database, "SELECT session_id FROM sessions ORDER BY 1")
-    say(f"parent: {[session_id for (session_id,) in rows]}")
-    say(f"parent: {manager.shutdown(timeout=5)}")
-
-
-def fork_inside(database: Path, how: str) -> None:
-    """Forks inside a transaction or a callback; the child goes on in it, the parent undoes it."""
-    manager = manager_on(database)
-
-    def go_on_in_child() -> str:
-        try:
-            manager.create_session(request(), session_id="child")
-        except DatabaseUnavailableError:
-            return "refused"
-        return "written"
-
-    def in_block() -> None:
-        with manager.transaction():
-            manager.create_session(request(), session_id="both")
-            child = os.fork()
-            if child:
-                os.waitpid(child, 0)
-                raise KeyError("undone")
-            say(f"child: {go_on_in_child()}")
-
-    def in_lock() -> None:
-        def operation(session: GenerationSession) -> None:
-            session.metadata["by"] = "both"
-            child = os.fork()
-            if child:
-                os.waitpid(child, 0)
-                raise KeyError("undone")
-            say(f"child: {go_on_in_child()}")
-
-        manager.with_session_lock("before", operation)
-
-    def in_callback() -> None:
-        def callback(session_id: str, session: GenerationSession) -> None:
-            in_child(go_on_in_child)
-
-        manager.register_session_callback("created", callback)
-        manager.create_session(request(), session_id="with-callback")
-        manager.unregister_session_callback("created", callback)
-
-    manager.create_session(request(), session_id="before")
-    parent = os.getpid()
-    try:
-        {"block": in_block, "lock": in_lock, "callback": in_callback}[how]()
-    except KeyError:
-        pass
-    except DatabaseUnavailableError:
-        say("child: its end refused")
-    if os.getpid() != parent:
-        os._exit(0)
-    sessions = ask(database, "SELECT session_id, metadata FROM sessions ORDER BY session_id")
-    say(f"parent: {sessions}")
-    say(f"parent: {manager.create_session(request(), session_id='after')}")
-    say(f"parent: {manager.shutdown()}")
-
-
-def _fork_while_others_write(manager: SessionManager, use_own: Callable[[], int]) -> None:
-    stop = threading.Event()
-
-    def write() -> None:
-        while not stop.is_set():
-            manager.update_session_progress("parent-before", 1, 2, "x")
-
-    threads = [threading.Thread(target=write) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    in_child(lambda: use_own() >= 2)
-    stop.set()
-    for thread in threads:
-        thread.join()
-
-
-def _fork_while_another_holds_the_lock(manager: SessionManager, use_own: Callable[[], int]) -> None:
-    has_it, let_go = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with manager.transaction():
-            manager.update_session_progress("parent-before", 1, 2, "x")
-            has_it.set()
-            let_go.wait(0.5)
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    has_it.wait()
-    in_child(use_own)
-    let_go.set()
-    thread.join()
-    assert engine_of(manager)._queue._is_free()
-
-
 if __name__ == "__main__":
     _, command, path, *rest = sys.argv
     commands: dict[str, Callable[..., None]] = {
@@ -349,7 +230,5 @@ if __name__ == "__main__":
         "compete": compete,
         "tidy": tidy,
         "careless": careless,
-        "fork": fork,
-        "fork_inside": fork_inside,
     }
     commands[command](Path(path), *rest)

@@ -16,6 +16,10 @@ logger = logging.getLogger(__name__)
 LONGEST_WAIT_SECONDS = 365 * 24 * 3600.0
 
 
+# As `SessionManager.shutdown` has it.
+USUAL_TIMEOUT_SECONDS = 30.0
+
+
 class Upkeep:
     """On one thread: cleanup, looks for interrupted sessions, summing events up, the write-behind of access times."""
 
@@ -57,9 +61,15 @@ class Upkeep:
         """Has a cleanup pass run now, and waits for it."""
         return self._loop.wait_for_pass(self._cleanup, timeout)
 
+    def leave(self) -> bool:
+        """As `shut_down` with its usual timeout; a forked child that leaves its parent's block has nothing to close."""
+        return self._store.engine.gate.is_elsewhere() or self.shut_down(USUAL_TIMEOUT_SECONDS)
+
     def shut_down(self, timeout: float) -> bool:
         """Stops the thread, then closes the store; False when running work took over `timeout` seconds."""
         seconds = min(checked_timeout(timeout, "timeout"), LONGEST_WAIT_SECONDS)
+        # Before anything is waited for: in a forked child the threads that would be are not there.
+        self._store.engine.gate.require_own_process()
         self._store.engine.refuse_inside_transaction()
         deadline = time.monotonic() + seconds
         stopped = self._loop.stop(seconds)

@@ -1,5 +1,6 @@
 """For the tests of a backend that keeps its sessions here, and for engines that want to be one of the store's."""
 
+import os
 import shutil
 import tempfile
 import weakref
@@ -31,8 +32,14 @@ def create_test_session_manager(max_sessions: int | None = 5) -> SessionManager:
     """A real manager on a real, new database in a temporary folder, which goes when the manager does."""
     folder = tempfile.mkdtemp(prefix="sessionstore-test-")
     manager = SessionManager(max_sessions, database_url=f"sqlite:///{Path(folder) / 'sessions.db'}")
-    weakref.finalize(manager, shutil.rmtree, folder, ignore_errors=True)
+    weakref.finalize(manager, _remove_folder, folder, os.getpid())
     return manager
+
+
+def _remove_folder(folder: str, process: int) -> None:
+    # A forked child that ends must not take it away from its parent.
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def create_mock_session(

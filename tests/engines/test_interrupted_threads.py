@@ -1,10 +1,7 @@
 """Threads that are interrupted while they wait, query or hold the lock: nobody else waits for them."""
 
-import ctypes
 import signal
 import threading
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +20,13 @@ from tests.concurrency import (
     scene,
     wait_until,
 )
-from tests.interruption import Interruption, unraisable_ones
+from tests.interruption import Interruption, interrupt
 
 # A query that keeps SQLite busy until it is interrupted or some tenths of a second are over, and then still has rows.
 BUSY_QUERY = """
     WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 1000000)
     SELECT count(*) FROM numbers UNION ALL SELECT 2
 """
-
-
-def interrupt(thread: threading.Thread, kind: type[BaseException] = Interruption) -> None:
-    """Has `kind` raised in the thread, as soon as it runs Python again."""
-    assert thread.ident is not None
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(kind))
 
 
 @pytest.mark.parametrize("is_joined", [False, True])
@@ -143,40 +134,3 @@ def test_ctrl_c_in_the_main_thread_ends_its_wait_for_the_lock(database: Path) ->
         session = manager.get_session("a")
     assert session is not None
     assert [each.scene_number for each in session.scenes] == [2]
-
-
-def test_a_storm_of_interruptions_loses_no_acknowledged_write_and_sticks_nowhere(database: Path) -> None:
-    acknowledged: set[str] = set()
-    stop = threading.Event()
-
-    def write(name: str) -> None:
-        number = 0
-        while not stop.is_set():
-            number += 1
-            with suppress(Interruption):
-                acknowledged.add(manager.create_session(request(), session_id=f"{name}-{number}"))
-
-    def survive(name: str) -> None:
-        """Interruptions may come in the middle of handling one, too."""
-        life = 0
-        while not stop.is_set():
-            life += 1
-            with suppress(Interruption):
-                write(f"{name}-{life}")
-
-    def is_beyond(count: int) -> bool:
-        return len(acknowledged) > count
-
-    with unraisable_ones(), manager_on(database, durability="normal", lock_timeout=5) as manager:
-        callers = [Caller(partial(survive, name)) for name in "abcd"]
-        for _ in range(100):
-            for caller in callers:
-                before = len(acknowledged)
-                interrupt(caller.thread)
-                wait_until(partial(is_beyond, before), "a write after an interruption")
-        stop.set()
-        for caller in callers:
-            caller.join()
-    there = {session_id for (session_id,) in ask(database, "SELECT session_id FROM sessions")}
-    assert acknowledged <= there
-    assert ask(database, "PRAGMA integrity_check") == [("ok",)]

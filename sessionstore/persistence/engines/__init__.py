@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from sessionstore.clock import Clock
 from sessionstore.events import CallbackRegistry
 from sessionstore.persistence.codec import SessionCodec
-from sessionstore.persistence.engines import sqlite
+from sessionstore.persistence.engines import forks, sqlite
 from sessionstore.persistence.engines.base import Engine
 from sessionstore.settings import Settings
 
@@ -24,7 +24,8 @@ def open_engine(
         SchemaError: when the schema is not the code's, and not to be migrated.
     """
     path = _path_in(settings.database_url)
-    return sqlite.SqliteEngine(path, settings, clock=clock, codec=codec, callbacks=callbacks)
+    with forks.held_off():
+        return sqlite.SqliteEngine(path, settings, clock=clock, codec=codec, callbacks=callbacks)
 
 
 def migrating_connection(settings: Settings) -> AbstractContextManager[Connection]:

@@ -13,6 +13,7 @@ from sessionstore.errors import SessionManagerError
 from sessionstore.events import CallbackRegistry, SessionEvent
 from sessionstore.models import Finding
 from sessionstore.persistence.codec import SessionCodec
+from sessionstore.persistence.engines import forks
 from sessionstore.persistence.engines.gate import Gate, Place
 from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.unit import UnitOfWork
@@ -30,6 +31,7 @@ class Engine(ABC):
 
     def __init__(self, *, clock: Clock, codec: SessionCodec[Any, Any], callbacks: CallbackRegistry) -> None:
         self.gate = Gate()
+        forks.watch_over(self)
         self._clock = clock
         self._codec = codec
         self._callbacks = callbacks
@@ -84,7 +86,8 @@ class Engine(ABC):
         with self._closing:
             if not self._is_closed:
                 self.gate.run_while_shut(last_write)
-                self._close_connections()
+                with forks.held_off():
+                    self._close_connections()
                 self._is_closed = True
         return True
 

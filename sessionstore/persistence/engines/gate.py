@@ -28,10 +28,11 @@ class Place:
     A signal handler that must not cut a call short leaves what it would raise in `raised_at_the_end`.
     """
 
-    __slots__ = ("__weakref__", "is_inside", "raised_at_the_end", "unit")
+    __slots__ = ("__weakref__", "is_forking", "is_inside", "raised_at_the_end", "unit")
 
     def __init__(self) -> None:
         self.is_inside = False
+        self.is_forking = False
         self.unit: UnitOfWork | None = None
         self.raised_at_the_end: BaseException | None = None
 
@@ -60,6 +61,7 @@ class Gate:
         self._places: WeakSet[Place] = WeakSet()
         self._of_thread = _PlaceOfThread(self._places)
         self._shut = False
+        self._fork: threading.Event | None = None
         self._process = os.getpid()
 
     @property
@@ -76,7 +78,7 @@ class Gate:
         """
         place = self._of_thread.place
         if place.is_inside:
-            self._require_own_process()
+            self.require_own_process()
             return call(place, argument)
         place.is_inside = True
         try:
@@ -90,7 +92,9 @@ class Gate:
 
     def require_open(self) -> None:
         """To be asked once the place is marked. Raises as `run` does."""
-        self._require_own_process()
+        self.require_own_process()
+        if self._fork is not None:
+            self._wait_for_fork()
         if self._shut:
             raise ManagerClosedError("this manager was shut down; its sessions are safe, open a new SessionManager")
 
@@ -99,6 +103,8 @@ class Gate:
         place = self.place
         was_inside, place.is_inside = place.is_inside, True
         try:
+            if not was_inside:
+                self._wait_for_fork()
             call()
         finally:
             place.is_inside = was_inside
@@ -108,7 +114,7 @@ class Gate:
 
         The calling thread's own calls do not count: it cannot wait for itself.
         """
-        self._require_own_process()
+        self.require_own_process()
         self._shut = True
         deadline = time.monotonic() + timeout
         while any(place.is_inside and place is not self.place for place in self._all_places()):
@@ -116,6 +122,22 @@ class Gate:
                 return False
             time.sleep(LEAVING_POLL_SECONDS)
         return True
+
+    def hold_back(self, fork: threading.Event | None) -> None:
+        """Who comes from now on waits until `fork` is set; None ends that."""
+        self._fork = fork
+
+    def is_occupied(self) -> bool:
+        """Whether a thread is inside, other than those that are about to fork, or has a transaction open."""
+        return any(place.unit is not None or (place.is_inside and not place.is_forking) for place in self._all_places())
+
+    def _wait_for_fork(self) -> None:
+        place = self.place
+        was_inside = place.is_inside
+        while (fork := self._fork) is not None and not place.is_forking:
+            place.is_inside = False
+            fork.wait()
+            place.is_inside = was_inside
 
     def _all_places(self) -> list[Place]:
         while True:
@@ -125,7 +147,12 @@ class Gate:
                 # Threads that call for the first time add theirs meanwhile.
                 continue
 
-    def _require_own_process(self) -> None:
+    def is_elsewhere(self) -> bool:
+        """Whether this process was forked off the one that opened the store."""
+        return os.getpid() != self._process
+
+    def require_own_process(self) -> None:
+        """Raises DatabaseUnavailableError in a forked child."""
         if os.getpid() != self._process:
             raise DatabaseUnavailableError(
                 "this manager was opened before a fork, and its connections belong to the parent process; "

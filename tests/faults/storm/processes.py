@@ -48,7 +48,8 @@ def write(database: Path, count: str, way: str) -> None:
     They are forked off before anything is opened: to start Python anew for each costs more than the storm.
     """
     if way == "deferred":
-        writer.begin_immediate = checkpoints.begin_immediate = begin_deferred
+        for module in (writer, checkpoints):
+            vars(module)["begin_immediate"] = begin_deferred
     until, stop = os.pipe()
     children = []
     for number in range(int(count)):

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from sessionstore import SessionManager
-from sessionstore.persistence.engines.sqlite.checkpoints import WAL_GROWTH_BYTES
-from sessionstore.persistence.engines.sqlite.connections import JOURNAL_SIZE_LIMIT_BYTES
+from sessionstore.persistence.engines.sqlite.checkpoints import COMMITS_BETWEEN_CHECKPOINTS, PAGE_BYTES
 from tests.concurrency import Caller, ask, engine_of, manager_on, wait_until
 from tests.faults.storm.processes import StormWorker, name_of, report_of
 from tests.faults.tally import Extent, Tally
@@ -25,9 +24,9 @@ INTRUSION_SECONDS = 3
 WORST_WAIT_SECONDS = 10
 # Between two intrusions and after the readers have left: for thousands of writes.
 GUST_SECONDS = 1.0
-# Once nobody reads an old state, the next checkpoint moves everything, and the WAL starts over: what it was is cut back
-# to the limit, and it grows as far as each process lets it before its own next checkpoint.
-QUIET_WAL_BYTES = JOURNAL_SIZE_LIMIT_BYTES + 2 * WAL_GROWTH_BYTES
+# Once nobody reads an old state, the next checkpoint moves everything, and the WAL starts over: until each process
+# comes to its own next checkpoint, with commits of four pages.
+QUIET_WAL_BYTES = PROCESSES * COMMITS_BETWEEN_CHECKPOINTS * 4 * PAGE_BYTES
 
 
 class WalWatch:

@@ -42,20 +42,24 @@ class Checkpointer:
 
     def run(self, writer: sqlite3.Connection) -> None:
         """One passive checkpoint; `writer` must be idle. A failure is logged: no acknowledged write depends on it."""
-        self._commits = 0
-        self._begun_at_bytes = self._wal_bytes
         try:
             try:
                 begin_immediate(writer, time.monotonic(), lock_timeout=0)
+                self._begin_counting_anew()
                 _, frames, moved = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             finally:
                 if writer.in_transaction:
                     writer.execute("ROLLBACK")
             self._note_what_is_held_back((frames - moved) * PAGE_BYTES)
         except SessionLockError:
-            pass  # Another process is writing; the next occasion will do.
+            pass  # Another process is writing; after the next commit it is tried again.
         except sqlite3.Error:
+            self._begin_counting_anew()
             logger.warning("the WAL could not be checkpointed; it is tried again later", exc_info=True)
+
+    def _begin_counting_anew(self) -> None:
+        self._commits = 0
+        self._begun_at_bytes = self._wal_bytes
 
     def _note_what_is_held_back(self, size: int) -> None:
         """Warns once of a reader that keeps the WAL from starting over: it is outside the store's reach."""

@@ -1,0 +1,1 @@
+"""Interruptions at random moments: exceptions in any thread, signals, threads that die, shutdown in full swing."""
