@@ -15,9 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sessionstore import DatabaseUnavailableError, GenerationSession
+from sessionstore import GenerationSession
 from sessionstore.operations.retention import clean_up_expired, prune_history
-from sessionstore.persistence.engines.sqlite import guard
 from tests.concurrency import manager_on, request, scene
 
 ROOT = Path(__file__).parent.parent
@@ -177,29 +176,6 @@ def tidy(database: Path, events: str, sessions: str) -> None:
                 say("some of each")
 
 
-def careless(database: Path, is_guarded: str) -> None:
-    """Writes, reads the database file as a file, lets others open and close it, and writes on."""
-    if is_guarded == "no":
-        guard._lock_files = lambda path: []
-    manager = manager_on(database)
-    for number in range(20):
-        manager.create_session(request(), session_id=f"before-{number}")
-    for suffix in ("", "-shm"):
-        with open(f"{database}{suffix}", "rb") as file:
-            file.read(16)
-    say("written")
-    wait_for_go()
-    acknowledged = 20
-    for number in range(20):
-        try:
-            manager.create_session(request(), session_id=f"after-{number}")
-            acknowledged += 1
-        except DatabaseUnavailableError:
-            break
-    say(acknowledged)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def in_child(check: Callable[[], object], seconds: float = 15) -> None:
     """Forks; the child runs `check` and reports its result or error, or that it never came back."""
     sys.stdout.flush()
@@ -229,6 +205,5 @@ if __name__ == "__main__":
         "churn": churn,
         "compete": compete,
         "tidy": tidy,
-        "careless": careless,
     }
     commands[command](Path(path), *rest)

@@ -11,7 +11,6 @@ import pytest
 from sessionstore import SessionManager
 from sessionstore.persistence.engines.sqlite import guard
 from tests.concurrency import all_at_once, ask, manager_on, request
-from tests.workers import Worker
 
 needs_guard = pytest.mark.skipif(not guard.IS_SUPPORTED, reason="only Linux has open-file-description locks")
 
@@ -36,32 +35,6 @@ def read_as_files(database: Path) -> None:
 def wal_inode(database: Path) -> int | None:
     wal = Path(f"{database}-wal")
     return wal.stat().st_ino if wal.exists() else None
-
-
-@needs_guard
-def test_reading_the_file_in_the_process_costs_no_acknowledged_write(database: Path) -> None:
-    with Worker("careless", database, "yes") as worker:
-        worker.expect("written")
-        let_another_process_open_and_close(database)
-        worker.go()
-        worker.expect("40")
-        worker.kill()
-    assert ask(database, "SELECT count(*) FROM sessions") == [(40,)]
-
-
-@needs_guard
-def test_control_without_the_guard_the_next_process_deletes_the_wal_under_the_store(database: Path) -> None:
-    with Worker("careless", database, "no") as worker:
-        worker.expect("written")
-        before = wal_inode(database)
-        let_another_process_open_and_close(database)
-        assert before is not None
-        assert wal_inode(database) != before
-        worker.go()
-        # The second protection: a write into the deleted WAL is not acknowledged.
-        worker.expect("20")
-        worker.kill()
-    assert ask(database, "SELECT count(*) FROM sessions WHERE session_id LIKE 'before-%'") == [(20,)]
 
 
 @needs_guard

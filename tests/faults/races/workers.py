@@ -1,6 +1,10 @@
 """The processes of these tests: `python -m tests.faults.races.workers NAME DATABASE ...`."""
 
+import hashlib
+import importlib
+import itertools
 import os
+import shutil
 import sqlite3
 import sys
 import time
@@ -8,8 +12,9 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from sessionstore import SessionManager
-from sessionstore.persistence.engines.sqlite import checkpoints
+from sessionstore import DatabaseUnavailableError, SessionManager
+from sessionstore.persistence.engines.sqlite import checkpoints, guard, library
+from sessionstore.persistence.engines.sqlite.file import DatabaseFile
 from tests import workers
 from tests.concurrency import engine_of, manager_on, request
 from tests.workers import say, wait_for_go
@@ -22,7 +27,7 @@ class Racer(workers.Worker):
     """A process of these tests."""
 
     module = "tests.faults.races.workers"
-    patience_seconds = 120
+    patience_seconds = 900  # the long run; in the short one pytest is less patient
 
     @property
     def pid(self) -> int:
@@ -99,6 +104,78 @@ def open_and_close_always(database: Path, lock: str, name: str) -> None:
             os.write(notes, f"{session_id}\n".encode())
 
 
+def read(database: Path) -> None:
+    for side in ("", "-shm"):
+        Path(f"{database}{side}").read_bytes()
+
+
+def copy(database: Path) -> None:
+    shutil.copy(database, f"{database}.copy")
+
+
+def hash_whole(database: Path) -> None:
+    with open(database, "rb") as file:
+        hashlib.file_digest(file, "sha256")
+
+
+def copy_folder(database: Path) -> None:
+    copied = database.parent.with_name("copied")
+    shutil.copytree(database.parent, copied)
+    shutil.rmtree(copied)
+
+
+def use_another_sqlite(database: Path) -> None:
+    """The one that the store does not use, as the program's own code might."""
+    other = "sqlite3" if library.running().package == "pysqlite3" else "pysqlite3.dbapi2"
+    with closing(importlib.import_module(other).connect(database)) as connection:
+        connection.execute("SELECT count(*) FROM sessions").fetchone()
+
+
+# What opens and closes the database file in a process that has it open.
+WAYS: dict[str, Callable[[Path], None]] = {
+    "another SQLite": use_another_sqlite,
+    "read": read,
+    "copytree": copy_folder,
+    "copy": copy,
+    "hash": hash_whole,
+}
+
+
+def be_careless(database: Path, name: str, protection: str, *ways: str) -> None:
+    """Writes, notes what is acknowledged, and touches the file in one of these ways, in turn; on at each go.
+
+    `protection` is all, not the guard, or none: then it is not looked either whether the files are still there.
+    """
+    if protection != "all":
+        vars(guard)["_lock_files"] = lambda path: []
+    if protection == "none":
+        DatabaseFile._find_same = lambda file: (os.stat(file._main),) * 2  # type: ignore[method-assign]
+    manager = manager_on(database)
+    notes = os.open(notes_of(database, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for number, way in enumerate(itertools.cycle(ways)):
+        for each in range(5):
+            try:
+                session_id = manager.create_session(request(), session_id=f"{name}-{number}-{each}")
+            except DatabaseUnavailableError:
+                say("refused")
+                return
+            os.write(notes, f"{session_id}\n".encode())
+        WAYS[way](database)
+        say("touched")
+        wait_for_go()
+
+
+def open_and_close(database: Path) -> None:
+    """At each go, by SQLite and as a store: whoever believes to be the last one puts the WAL away."""
+    say("ready")
+    while True:
+        wait_for_go()
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("SELECT count(*) FROM sessions").fetchone()
+        manager_on(database).shutdown()
+        say("closed")
+
+
 def notes_of(database: Path, name: str) -> Path:
     return database.with_name(f"acknowledged-to-{name}")
 
@@ -115,6 +192,8 @@ if __name__ == "__main__":
         "checkpoint_always": checkpoint_always,
         "write_always": write_always,
         "read_long": read_long,
+        "be_careless": be_careless,
+        "open_and_close": open_and_close,
         "open_and_close_always": open_and_close_always,
     }
     commands[command](Path(path), *rest)
