@@ -1,9 +1,14 @@
 """Which SQLite a process runs on: decided in one place, by what is installed and what the environment says."""
 
 import ast
+import importlib
+import os
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,10 +17,17 @@ import sessionstore
 from sessionstore.persistence.engines.sqlite import library
 from sessionstore.persistence.engines.sqlite.library import Library
 from sessionstore.settings import SQLITE_LIBRARY_VARIABLE, load_settings
+from tests.concurrency import ask
+from tests.workers import ROOT, Worker
 
 PACKAGE = Path(sessionstore.__file__).parent
 SCRIPTS = PACKAGE.parent / "migrations"
 Install = Callable[[str], None]
+
+needs_pysqlite3 = pytest.mark.skipif(find_spec("pysqlite3") is None, reason="the extra sqlite is not installed")
+WHAT_RUNS = "test_what_runs_is_what_the_environment_says"
+# A sixth of the contract: what stands or falls with the database and its driver.
+OF_THE_CONTRACT = "commit or transaction or backup or snapshot or claim or fenc or lock or lease or idempot or check"
 
 
 @pytest.fixture
@@ -86,10 +98,13 @@ def test_the_versions_that_lose_commits_are_known(version: tuple[int, int, int],
     assert Library("sqlite3", version).loses_commits is loses_commits
 
 
-def test_what_runs_is_what_the_tests_chose() -> None:
+def test_what_runs_is_what_the_environment_says() -> None:
+    # Not always Python's: the contract is held against pysqlite3 together with this test.
+    modules = {"python": "sqlite3", "pysqlite3": "pysqlite3.dbapi2"}
+    module = importlib.import_module(modules[os.environ[SQLITE_LIBRARY_VARIABLE]])
     found = library.running()
-    assert (found.package, found.version) == ("sqlite3", sqlite3.sqlite_version_info)
-    assert str(found) == f"SQLite {sqlite3.sqlite_version} of sqlite3"
+    assert (found.package, found.version) == (module.__name__.partition(".")[0], module.sqlite_version_info)
+    assert str(found) == f"SQLite {module.sqlite_version} of {found.package}"
 
 
 @pytest.mark.usefixtures("_without_pysqlite3")
@@ -143,3 +158,52 @@ def test_a_broken_pysqlite3_is_a_warning_unless_it_was_asked_for(
     monkeypatch.setenv(SQLITE_LIBRARY_VARIABLE, "pysqlite3")
     with pytest.raises(ValueError, match=r"libsqlite3\.so\.0"):
         library._chosen()
+
+
+@needs_pysqlite3
+@pytest.mark.timeout(600)
+def test_the_contract_holds_on_pysqlite3(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> None:
+    monkeypatch.setenv(SQLITE_LIBRARY_VARIABLE, "pysqlite3")
+    only = [] if pytestconfig.getoption("--long") else ["-k", f"what_runs_is or {OF_THE_CONTRACT}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "tests/contract", f"{__file__}::{WHAT_RUNS}", *only],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert " passed" in done.stdout
+
+
+@needs_pysqlite3
+@pytest.mark.parametrize(("first", "then"), [("python", "pysqlite3"), ("pysqlite3", "python")])
+def test_a_store_written_on_one_is_read_and_written_on_the_other(
+    first: str, then: str, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, package in enumerate((first, then), start=1):
+        monkeypatch.setenv(SQLITE_LIBRARY_VARIABLE, package)
+        with Worker("meet", database, package, 3) as worker:
+            worker.expect("ready")
+            worker.go()
+            worker.expect("written")
+            worker.go()
+            worker.expect(f"{3 * number + 1} sessions, counter {3 * number}")
+            assert worker.rest() == []
+    assert ask(database, "PRAGMA integrity_check") == [("ok",)]
+
+
+@needs_pysqlite3
+def test_two_processes_on_different_ones_share_a_file(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ExitStack() as stack:
+        workers = []
+        for package in ("python", "pysqlite3"):
+            monkeypatch.setenv(SQLITE_LIBRARY_VARIABLE, package)
+            workers.append(stack.enter_context(Worker("meet", database, package, 40)))
+        for report in ("ready", "written"):
+            for worker in workers:
+                worker.expect(report)
+            for worker in workers:
+                worker.go()
+        assert [worker.rest() for worker in workers] == [["81 sessions, counter 80"]] * 2
+    assert ask(database, "PRAGMA integrity_check") == [("ok",)]

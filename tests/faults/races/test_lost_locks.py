@@ -45,7 +45,7 @@ def lost_by(database: Path, ways: list[str], rounds: int, protection: str = "all
     return len(expected), len(expected - found)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("package", ["python", pytest.param("pysqlite3", marks=needs_pysqlite3)])
 def test_whatever_touches_the_file_in_the_process_costs_no_acknowledged_write(
     package: str, database: Path, extent: Extent, tally: Tally, monkeypatch: pytest.MonkeyPatch
@@ -59,7 +59,7 @@ def test_whatever_touches_the_file_in_the_process_costs_no_acknowledged_write(
     assert lost == 0
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @needs_pysqlite3
 def test_control_without_the_guard_and_the_look_at_the_files_acknowledged_writes_are_lost(
     database: Path, extent: Extent, monkeypatch: pytest.MonkeyPatch

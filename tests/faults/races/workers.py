@@ -149,7 +149,7 @@ def be_careless(database: Path, name: str, protection: str, *ways: str) -> None:
     if protection != "all":
         vars(guard)["_lock_files"] = lambda path: []
     if protection == "none":
-        DatabaseFile._find_same = lambda file: (os.stat(file._main),) * 2  # type: ignore[method-assign]
+        DatabaseFile._find_same = lambda file: (os.stat(file._main),) * 2  # type: ignore[method-assign, assignment]
     manager = manager_on(database)
     notes = os.open(notes_of(database, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for number, way in enumerate(itertools.cycle(ways)):
