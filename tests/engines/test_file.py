@@ -163,6 +163,27 @@ def test_a_crashed_applications_wal_is_not_put_away(database: Path) -> None:
     assert [Path(f"{crashed}{side}").read_bytes() for side in ("", "-wal")] == before
 
 
+def test_a_crashed_applications_rollback_journal_is_not_played_back(database: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs.db"
+    with closing(sqlite3.connect(theirs, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE songs (title TEXT)")
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute("BEGIN")
+        connection.execute(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) "
+            "INSERT INTO songs SELECT printf('%0500d', i) FROM n"
+        )
+        # As a power cut would leave it: pages that are not committed, and the journal that takes them back.
+        for suffix in ("", "-journal"):
+            shutil.copy(f"{theirs}{suffix}", f"{database}{suffix}")
+    before = [Path(f"{database}{suffix}").read_bytes() for suffix in ("", "-journal")]
+    with pytest.raises(DatabaseUnavailableError, match="another application's"):
+        manager_on(database)
+    assert [Path(f"{database}{suffix}").read_bytes() for suffix in ("", "-journal")] == before
+    # The control: SQLite does play it back for whoever may write.
+    assert ask(database, "SELECT count(*) FROM songs") == [(0,)]
+
+
 def test_a_text_file_is_left_as_it_was(database: Path) -> None:
     database.write_text("Once upon a time, this was no database at all.\n" * 100)
     before = database.read_bytes()

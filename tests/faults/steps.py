@@ -171,10 +171,14 @@ def steps_told(reports: Iterable[str]) -> dict[str, Step]:
     return told
 
 
-def is_as_found(manager: SessionManager, session_id: str, step: Step) -> bool:
-    """Whether the store, too, has the session at that step, with everything in it."""
-    session: GenerationSession | None = manager.get_session(session_id)
-    if session is None:
-        return step in {Step.NOTHING, Step.GONE}
-    expected = [scene_of(session_id, number) for number in SCENES.get(step, ())]
-    return session.request_data == request_of(session_id) and session.scenes == expected
+def complaints_of(manager: SessionManager, found: Found) -> list[str]:
+    """What the store itself finds wrong: by its own check, or because a session is not what its rows are."""
+    complaints = [f"{each.check}: {each.message}" for each in manager.check() if each.severity == "error"]
+    for session_id, step in found.steps.items():
+        if step is Step.GONE:
+            continue
+        session: GenerationSession | None = manager.get_session(session_id)
+        expected = [scene_of(session_id, number) for number in SCENES.get(step, ())]
+        if session is None or session.request_data != request_of(session_id) or session.scenes != expected:
+            complaints.append(f"{session_id} is not as its rows are")
+    return complaints

@@ -3,13 +3,13 @@
 import random
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
 
 from tests.concurrency import manager_on
-from tests.faults.injection.shim import Action, Control, Kind, Rule
+from tests.faults.injection.shim import Action, Control, Kind
 from tests.faults.injection.zygote import Zygote
 from tests.faults.killed_writers.aftermath import OPENING_SECONDS, Aftermath
 from tests.faults.killed_writers.writers import CLOSED, live
@@ -52,8 +52,17 @@ class Lives:
         assert (status, reports[-1]) == (0, CLOSED)
         return rule.seen
 
-    def end_at(self, action: Action, call: int, aftermath: Aftermath) -> None:
-        rule: Rule = self._control.arm(action, set(Kind), first=call)
+    def end_at(
+        self,
+        action: Action,
+        call: int,
+        aftermath: Aftermath,
+        *,
+        kinds: Collection[Kind] = tuple(Kind),
+        suffix: str = "",
+    ) -> None:
+        """The last call is the so-and-so-many-th of these kinds, on a file whose path ends with `suffix`."""
+        rule = self._control.arm(action, kinds, first=call, suffix=suffix)
         status, reports = self._live()
         # Not every life makes the very same number of calls: some look at a lock once more.
         assert status == (-signal.SIGKILL if rule.done else 0)
@@ -111,3 +120,11 @@ def test_whichever_call_was_the_last_everything_acknowledged_is_there_and_whole(
     assert not aftermath.damage, aftermath.damage
     assert aftermath.slowest_opening < OPENING_SECONDS
     assert aftermath.kills > 0.9 * len(chosen) - 1
+
+
+def test_a_store_whose_maker_died_with_a_rollback_journal_opens(zygote: Zygote, quick_folder: Path) -> None:
+    # The switch to write-ahead logging is itself a transaction of the old kind: its journal is then rolled back.
+    lives, aftermath = Lives(zygote, quick_folder, _nothing), Aftermath()
+    lives.end_at(Action.KILL_AFTER, 1, aftermath, kinds={Kind.WRITE}, suffix="/sessions.db")
+    assert aftermath.kills == 1
+    assert not aftermath.damage, aftermath.damage

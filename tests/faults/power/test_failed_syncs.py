@@ -5,13 +5,15 @@ A write that was acknowledged is there. One that failed in doubt is there or not
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.faults.injection.shim import FOREVER, Action, Control, Kind
+from tests.faults.injection.zygote import Zygote
 from tests.faults.power.examination import DATABASE, Examination, Findings
 from tests.faults.power.runs import Cut, Recorder, cuts
-from tests.faults.power.writers import write
+from tests.faults.power.writers import open_and_write, write
 from tests.faults.tally import Extent, Tally
 
 EVERY = 30
@@ -42,6 +44,18 @@ def test_after_failed_syncs_and_a_power_cut_what_was_acknowledged_is_there_and_t
     tally("failed fsync, then a power cut", f"{findings.cuts:,} states", str(findings))
     assert not findings.damage, findings.damage
     assert in_doubt > 0, "no write was in doubt, so nothing was shown"
+
+
+def test_a_store_whose_names_cannot_be_put_on_disk_is_refused(
+    zygote: Zygote, recorder: Recorder, quick_folder: Path
+) -> None:
+    folder = recorder.folder()
+    control = Control(quick_folder / "control", folder)
+    control.arm(Action.FAIL, {Kind.SYNC}, last=FOREVER, suffix=f"/{folder.name}")
+    # Not only when it makes the file: a file that is there may be there in memory only.
+    for _ in range(2):
+        with zygote.start(open_and_write, folder / DATABASE, control=control) as child:
+            assert child.wait() == ["DatabaseUnavailableError"]
 
 
 def test_control_syncs_that_lie_lose_what_was_acknowledged(

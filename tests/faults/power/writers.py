@@ -31,6 +31,16 @@ def write(say: Say, database: str, writer: str, seed: int, rounds: int, durabili
     _Life(Path(database), writer, random.Random(seed), durability).lead(rounds)
 
 
+def open_and_write(say: Say, database: str) -> None:
+    """Says how that went."""
+    try:
+        with manager_on(Path(database)) as manager:
+            take(manager, "w1-1", Step.CREATED)
+        say("written")
+    except DatabaseUnavailableError as error:
+        say(type(error).__name__)
+
+
 def back_up(say: Say, database: str, is_synced: bool) -> None:
     """Writes, copies the store both ways while it is open, and writes on; a copy is marked once it returned."""
     if not is_synced:

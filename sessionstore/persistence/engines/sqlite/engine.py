@@ -65,6 +65,8 @@ class SqliteEngine(Engine):
             # The first read makes the -wal and -shm files, which from then on are held and remembered.
             pragma(self._writer.driver, "user_version")
             self._file.remember()
+            # A write that is acknowledged from now on stands on the names of both files.
+            self._file.sync_names()
             self._guard = FileGuard(self._file.path, self._file.identity)
             self._checkpoints = Checkpointer(self._connect())
         self._mark = ChangeMark(self._connect)

@@ -2,12 +2,17 @@
 
 import os
 import stat
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from sessionstore.errors import DatabaseUnavailableError, SchemaError
 from sessionstore.persistence.engines.sqlite.library import sqlite3
 from sessionstore.persistence.migrations import EXPECTED_COLUMNS, SCHEMA_REVISION
+
+T = TypeVar("T")
 
 # "sess", in the header of each database of ours (PRAGMA application_id), so that it is never mistaken.
 APPLICATION_ID = 0x73657373
@@ -89,23 +94,38 @@ class DatabaseFile:
             DatabaseUnavailableError: when it is no database, or another application's.
             SchemaError: when it says it is ours but its tables differ.
         """
-        uri = f"{self.path.as_uri()}?mode=ro"
-        connection = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None)
         try:
-            connection.execute("BEGIN")
-            (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-            if not tables and application_id in {0, APPLICATION_ID}:
-                return Look(is_empty=True, revision=None)
-            if application_id != APPLICATION_ID or "alembic_version" not in tables:
-                raise self._unusable("it is another application's database, and was left as it is; give another path")
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-            look = Look(is_empty=row is None, revision=row and row[0])
-            if look.revision == SCHEMA_REVISION:
-                self._require_columns(connection)
-            return look
-        finally:
-            connection.close()
+            return self._look("mode=ro")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
+        # Its maker died while it switched to WAL, which is a transaction with a rollback journal. A look past the
+        # journal refuses what is not ours; then SQLite may roll back, which writes.
+        self._look("immutable=1")
+        self._ask("mode=rw", lambda connection: connection.execute("SELECT count(*) FROM sqlite_schema").fetchone())
+        return self._look("mode=ro")
+
+    def _look(self, how: str) -> Look:
+        return self._ask(how, self._examine)
+
+    def _ask(self, how: str, question: Callable[[sqlite3.Connection], T]) -> T:
+        uri = f"{self.path.as_uri()}?{how}"
+        with closing(sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None)) as connection:
+            return question(connection)
+
+    def _examine(self, connection: sqlite3.Connection) -> Look:
+        connection.execute("BEGIN")
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        if not tables and application_id in {0, APPLICATION_ID}:
+            return Look(is_empty=True, revision=None)
+        if application_id != APPLICATION_ID or "alembic_version" not in tables:
+            raise self._unusable("it is another application's database, and was left as it is; give another path")
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        look = Look(is_empty=row is None, revision=row and row[0])
+        if look.revision == SCHEMA_REVISION:
+            self._require_columns(connection)
+        return look
 
     def remember(self) -> None:
         """Notes which file is open, for `verify`. The database must be in WAL mode and have an open connection."""
@@ -178,7 +198,20 @@ class DatabaseFile:
         except OSError as error:
             raise self._unusable(f"it cannot be created ({error.strerror}); check the folder's permissions") from error
         os.close(descriptor)
-        sync_folder(self.path.parent)
+        self.sync_names()
+
+    def sync_names(self) -> None:
+        """Puts the names of the files on disk: without its name, what was synced of a file is gone after a power cut.
+
+        SQLite does so for the WAL at its first sync, but goes on when that fails.
+
+        Raises:
+            DatabaseUnavailableError: when the folder could not be synced.
+        """
+        try:
+            sync_folder(self.path.parent)
+        except OSError as error:
+            raise self._unusable(f"its name cannot be put on disk ({error.strerror}); look at the disk") from error
 
     def _require_columns(self, connection: sqlite3.Connection) -> None:
         for table, expected in EXPECTED_COLUMNS.items():
