@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from sessionstore.clock import hours_before
@@ -20,6 +21,8 @@ UNFINISHED = tuple(status for status in GenerationStatus if not status.is_termin
 FINISHED = tuple(status for status in GenerationStatus if status.is_terminal())
 
 Batch = Callable[[UnitOfWork, int], int]
+# A status, the instant that its age counts from, and the age in hours at which it expires.
+ExpiryRule = tuple[GenerationStatus, str, float]
 
 
 def never() -> bool:
@@ -40,16 +43,17 @@ def bury(unit: UnitOfWork, session_ids: Sequence[str], reason: TombstoneReason) 
     return len(session_ids)
 
 
-def make_room(unit: UnitOfWork, settings: Settings) -> None:
+def make_room(unit: UnitOfWork, store: Store) -> None:
     """Makes sure that one more session fits: expired ones go first, then what the eviction policy allows.
 
     Raises:
         SessionCapacityError: when that does not make room.
     """
+    settings = store.settings
     if settings.max_sessions is None:
         return
     excess = unit.statistics.count() + 1 - settings.max_sessions
-    if excess > 0 and _reduce(unit, settings, excess) < excess:
+    if excess > 0 and _reduce(unit, store, excess) < excess:
         raise SessionCapacityError(
             f"the store holds {settings.max_sessions} sessions, as many as max_sessions allows, and eviction="
             f"{settings.eviction!r} leaves none to evict; clean up, raise max_sessions, or choose another eviction",
@@ -63,13 +67,14 @@ def enforce_capacity(store: Store) -> int:
     def batch(unit: UnitOfWork, limit: int) -> int:
         capacity = store.settings.max_sessions
         excess = 0 if capacity is None else unit.statistics.count() - capacity
-        return _reduce(unit, store.settings, min(excess, limit)) if excess > 0 else 0
+        return _reduce(unit, store, min(excess, limit)) if excess > 0 else 0
 
     return _in_batches(store, batch)
 
 
-def _reduce(unit: UnitOfWork, settings: Settings, wanted: int) -> int:
-    gone = _expire(unit, settings, settings.session_max_age_hours, wanted)
+def _reduce(unit: UnitOfWork, store: Store, wanted: int) -> int:
+    settings = store.settings
+    gone = _expire(unit, _believable(unit, store, _expiry_rules(settings, settings.session_max_age_hours)), wanted)
     if gone < wanted and settings.eviction != "reject":
         evictable = FINISHED if settings.eviction == "finished" else tuple(GenerationStatus)
         gone += bury(unit, unit.sessions.evictable_ids(evictable, wanted - gone), TombstoneReason.EVICTED)
@@ -77,9 +82,16 @@ def _reduce(unit: UnitOfWork, settings: Settings, wanted: int) -> int:
 
 
 def clean_up_expired(store: Store, max_age_hours: float | None = None, should_stop: Callable[[], bool] = never) -> int:
-    """Removes what is past its limit: unfinished sessions since creation, finished ones since their finish."""
-    max_age = _max_age(store, max_age_hours)
-    return _in_batches(store, lambda unit, limit: _expire(unit, store.settings, max_age, limit), should_stop)
+    """Removes what is past its limit: unfinished sessions since creation, finished ones since their finish.
+
+    Past the limits of the settings only as far as the clock can be believed; a limit that is given is obeyed.
+    """
+    rules = _expiry_rules(store.settings, _max_age(store, max_age_hours))
+
+    def batch(unit: UnitOfWork, limit: int) -> int:
+        return _expire(unit, rules if max_age_hours is not None else _believable(unit, store, rules), limit)
+
+    return _in_batches(store, batch, should_stop)
 
 
 def count_expired(store: Store, max_age_hours: float | None) -> int:
@@ -132,13 +144,18 @@ def prune_history(store: Store, should_stop: Callable[[], bool] = never) -> int:
     settings = store.settings
     event_hours = HOURS_PER_DAY * settings.event_retention_days
     tombstone_hours = HOURS_PER_DAY * settings.tombstone_retention_days
-    return sum(
-        _in_batches(store, batch, should_stop)
-        for batch in (
-            lambda unit, limit: unit.history.prune_events(hours_before(unit.now, event_hours), limit),
-            lambda unit, limit: unit.history.prune_tombstones(hours_before(unit.now, tombstone_hours), limit),
-            lambda unit, limit: unit.calls.prune(hours_before(unit.now, tombstone_hours), limit),
-        )
+
+    def past(hours: float, prune: Callable[[UnitOfWork, datetime, int], int]) -> int:
+        def batch(unit: UnitOfWork, limit: int) -> int:
+            is_believed = store.clock_jumps.can_be_believed(unit.now, hours)
+            return prune(unit, hours_before(unit.now, hours), limit) if is_believed else 0
+
+        return _in_batches(store, batch, should_stop)
+
+    return (
+        past(event_hours, lambda unit, before, limit: unit.history.prune_events(before, limit))
+        + past(tombstone_hours, lambda unit, before, limit: unit.history.prune_tombstones(before, limit))
+        + past(tombstone_hours, lambda unit, before, limit: unit.calls.prune(before, limit))
     )
 
 
@@ -148,17 +165,22 @@ def reclaim_space(store: Store, should_stop: Callable[[], bool] = never) -> None
         pass
 
 
-def _expire(unit: UnitOfWork, settings: Settings, max_age_hours: float, limit: int) -> int:
+def _expire(unit: UnitOfWork, rules: list[ExpiryRule], limit: int) -> int:
     due: list[str] = []
-    for status, column, hours in _expiry_rules(settings, max_age_hours):
+    for status, column, hours in rules:
         if len(due) < limit:
             moment = hours_before(unit.now, hours)
             due += unit.sessions.ids_before(column, moment, status, limit - len(due))
     return bury(unit, due, TombstoneReason.EXPIRED)
 
 
-def _expiry_rules(settings: Settings, max_age_hours: float) -> list[tuple[GenerationStatus, str, float]]:
-    """For each status: the instant that its age counts from, and the age in hours at which it expires."""
+def _believable(unit: UnitOfWork, store: Store, rules: list[ExpiryRule]) -> list[ExpiryRule]:
+    """Those whose age the clock can be believed."""
+    return [rule for rule in rules if store.clock_jumps.can_be_believed(unit.now, rule[2])]
+
+
+def _expiry_rules(settings: Settings, max_age_hours: float) -> list[ExpiryRule]:
+    """One for each status."""
     return [
         *((status, "created_at", max_age_hours) for status in UNFINISHED),
         (GenerationStatus.FAILED, "finished_at", settings.failed_retention_hours),

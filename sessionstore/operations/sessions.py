@@ -54,7 +54,7 @@ def create(
         known_id = None if is_new else _find_same(unit, chosen_id, idempotency_key, encoded)
         if known_id is not None:
             return known_id
-        retention.make_room(unit, store.settings)
+        retention.make_room(unit, store)
         unit.sessions.insert(chosen_id, encoded, encoded_metadata, idempotency_key)
         unit.history.record(chosen_id, EventType.CREATED)
         unit.publish(chosen_id, EventType.CREATED)

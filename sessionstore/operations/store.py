@@ -11,6 +11,7 @@ from sessionstore.errors import SessionManagerError
 from sessionstore.events import CallbackRegistry
 from sessionstore.models import EveryProcessCallback
 from sessionstore.operations.accesses import AccessTimes
+from sessionstore.operations.clock_jumps import ClockJumps, system_uptime
 from sessionstore.operations.feed import Feed
 from sessionstore.operations.heartbeats import Heartbeats
 from sessionstore.operations.listening import EveryProcessCallbacks
@@ -40,6 +41,11 @@ class Store:
         )
         self.accesses = AccessTimes()
         self.engine = open_engine(settings, clock=self.clock, codec=self.codec, callbacks=self.callbacks)
+        self.clock_jumps = ClockJumps(
+            self.now(),
+            self.engine.read(lambda unit: unit.history.last_event_at()),
+            system_uptime if self.clock is utc_now else None,
+        )
         self.heartbeats = Heartbeats(self.engine, self.now)
         self.feed = Feed(self.engine)
         self.every_process_callbacks = EveryProcessCallbacks(self.engine, self.feed)

@@ -68,6 +68,7 @@ _gone = select(
     _now,
 ).where(sessions.session_id.in_(each_of("ids")))
 BURY = insert(TOMBSTONES).from_select([*INHERITED, "reason", "gone_at"], _gone)
+LAST_EVENT = select(events.occurred_at).order_by(events.event_id.desc()).limit(literal(1))
 FIND_TOMBSTONE = (
     select(TOMBSTONES)
     .where(tombstones.session_id == bindparam("id"))
@@ -102,6 +103,12 @@ class HistoryRepository:
         """The newest tombstone, when an id was used more than once."""
         row = self._statements.first(FIND_TOMBSTONE, {"id": session_id})
         return None if row is None else Tombstone.model_validate(row._asdict())
+
+    def last_event_at(self) -> datetime | None:
+        """When the last event happened, by the clock of whoever wrote it."""
+        row = self._statements.first(LAST_EVENT)
+        moment: datetime | None = row and row.occurred_at
+        return moment
 
     def prune_events(self, before: datetime, limit: int) -> int:
         """Deletes what is older than that among the first `limit` events there are; how many went.

@@ -1,4 +1,4 @@
-"""The parents of forked children: `python -m tests.faults.forks.processes DATABASE WAY ROUNDS`.
+"""The parents of forked children: `python -m tests.faults.forks.processes WAY DATABASE ROUNDS`.
 
 Each round forks in one way and says what became of the child; at the end, what the parent still has.
 """
@@ -278,7 +278,7 @@ def open_and_close(database: Path) -> None:
 
 
 if __name__ == "__main__":
-    _, path, way, rounds, *control = sys.argv
+    way, path, rounds, *control = sys.argv[1:]
     if control == ["unprotected"]:
         # A fork waits for nobody then, and the child thinks that it may open the database.
         vars(forks)["_all_stores"] = list

@@ -53,7 +53,7 @@ def test_a_child_works_or_is_refused_and_its_parent_loses_nothing(
     database: Path, way: str, extent: Extent, tally: Tally
 ) -> None:
     rounds = extent(ROUNDS, LONG_ROUNDS)
-    with ForkingWorker(database, way, rounds) as parent:
+    with ForkingWorker(way, database, rounds) as parent:
         *children, last_word = parent.rest()
     harmed = [said for said in children if said != WAYS[way]]
     damage = damage_after(database, last_word)
@@ -68,7 +68,7 @@ def test_a_child_works_or_is_refused_and_its_parent_loses_nothing(
 
 @pytest.mark.timeout(300)
 def test_control_a_fork_that_waits_for_nobody_leaves_children_that_cannot_write_or_hang(database: Path) -> None:
-    with ForkingWorker(database, "while_threads_write", CONTROL_ROUNDS, "unprotected") as parent:
+    with ForkingWorker("while_threads_write", database, CONTROL_ROUNDS, "unprotected") as parent:
         *children, _ = parent.rest()
     harmed = [said for said in children if said != "works"]
     assert harmed
