@@ -109,10 +109,12 @@ class DatabaseUnavailableError(SessionManagerError):
     """The database cannot be opened, read or written.
 
     `in_doubt` is true when the failure came from the commit itself: the write may or may not have been
-    saved. Repeating it is safe: every write of the store can be repeated under its own key.
+    saved. Repeating it is safe: every write of the store can be repeated under its own key. `is_damaged` is true
+    when what was read makes no sense: a bad page, or a failing disk.
     """
 
     in_doubt: bool = False
+    is_damaged: bool = False
 
 
 class SchemaError(SessionManagerError):

@@ -36,6 +36,7 @@ from sessionstore.operations import (
     locking,
     metrics,
     recovery,
+    repairing,
     reporting,
     retention,
     scenes,
@@ -423,21 +424,39 @@ class SessionManager(Generic[RequestT, SceneT]):
         """
         return reporting.report(self._store, name, since, until, media_type, session_id, limit)
 
-    def check(self) -> list[Finding]:
-        """Examines the database. Reads the whole file, and waits for no writer.
+    def check(self, *, deep: bool = False) -> list[Finding]:
+        """Examines the database and what it stands on; waits for no writer. Each finding says what to do about it.
 
-        Findings: schema_revision, integrity, foreign_keys, journal_mode; audit (everything ever created is alive, in a
-        tombstone, or in the totals of pruned ones, day by day); counts (those that writes keep are those of the rows).
+        Up to 64 MB everything is read. Of a larger database only the newest sessions are, so that the answer comes
+        within seconds; `deep` reads every page and row all the same. docs/operations.md lists the findings.
+
+        Raises:
+            DatabaseUnavailableError: when the file is not there any more, or is another one.
         """
-        return checking.check(self._store)
+        return checking.check(self._store, deep=deep)
 
-    def backup(self, path: str | Path) -> None:
+    def repair(self) -> list[Finding]:
+        """Mends what can be mended without losing anything, then examines everything; `repaired` says what was mended.
+
+        That is: the mode of the files, counts, indexes that disagree with their tables, a WAL that has grown, and
+        files that interrupted copies left. Sessions are never touched.
+
+        Raises:
+            SessionManagerError: inside a transaction of the same thread.
+            DatabaseUnavailableError, SessionLockError: as other writes do.
+        """
+        return repairing.repair(self._store)
+
+    def backup(self, path: str | Path, progress: Callable[[int, int], object] | None = None) -> None:
         """An exact copy in a new file, consistent and synced, while the store is in use.
+
+        `progress` is called with the bytes that are copied and those there are; what it raises ends the copying, and
+        nothing is left of it.
 
         Raises:
             DatabaseUnavailableError: also when there is something at `path` already.
         """
-        copies.back_up(self._store, path)
+        copies.back_up(self._store, path, progress)
 
     def snapshot(self, path: str | Path) -> None:
         """A compact copy in a new file, for tools: without a WAL it can be read from a read-only folder.

@@ -23,6 +23,7 @@ from pydantic import (
 from typing_extensions import TypeVar
 
 from sessionstore.clock import Clock, as_utc, utc_now
+from sessionstore.errors import SchemaError, SessionManagerError
 from sessionstore.identifiers import new_id
 
 MAX_STORY_CHARACTERS = 50_000
@@ -266,13 +267,36 @@ class Report(BaseModel):
     rows: list[tuple[Any, ...]]
 
 
+# Of errors that a finding names, what `sessionstore check` exits with; of all others 1.
+FAILED, SCHEMA_OUT_OF_DATE, DAMAGED = 1, 4, 5
+EXIT_CODES = {
+    "schema_revision": SCHEMA_OUT_OF_DATE,
+    "schema_objects": DAMAGED,
+    "integrity": DAMAGED,
+    "foreign_keys": DAMAGED,
+    "rows": DAMAGED,
+    "audit": DAMAGED,
+    "counts": DAMAGED,
+}
+
+
 class Finding(BaseModel):
-    """One answer of the doctor: what was looked at, how it stands, and what to do about it."""
+    """One answer of the doctor: what was looked at, how it stands, and what to do about it.
+
+    `repaired` says what a repair has just done.
+    """
 
     check: str
     severity: Literal["ok", "warning", "error"]
     message: str
     remedy: str | None = None
+    repaired: str | None = None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def exit_code(self) -> int:
+        """What `sessionstore check` exits with when nothing is worse: 0, 1, 4 (schema out of date) or 5 (damage)."""
+        return EXIT_CODES.get(self.check, FAILED) if self.severity == "error" else 0
 
     @classmethod
     def unreadable(cls, check: str, error: Exception) -> Self:
@@ -283,3 +307,13 @@ class Finding(BaseModel):
             message=f"it could not be examined: {error}",
             remedy="stop writing to the database, keep the file, and restore a backup",
         )
+
+    @classmethod
+    def unopened(cls, error: SessionManagerError) -> Self:
+        """What to say of a database that could not even be opened. Errors end with what to do, behind a semicolon."""
+        if isinstance(error, SchemaError):
+            check = "schema_revision"
+        else:
+            check = "integrity" if getattr(error, "is_damaged", False) else "opening"
+        message, _, remedy = str(error).rpartition("; ")
+        return cls(check=check, severity="error", message=message or remedy, remedy=remedy if message else None)

@@ -34,16 +34,21 @@ def is_dead(process: str | None) -> bool:
     place, pid, start = _parts(process)
     if place is None or place != _place():
         return False
+    if not is_running(pid):
+        return True
+    found = _start_of(pid)
+    return found is not None and found != start
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is a process of that number here, or one that is dead but not asked for yet."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return True
-    except OverflowError:
         return False
-    except PermissionError:
-        pass  # Somebody else's: it is there.
-    found = _start_of(pid)
-    return found is not None and found != start
+    except (OverflowError, PermissionError):
+        pass  # A number that no system has says nothing; somebody else's process is there.
+    return True
 
 
 def _place() -> str | None:

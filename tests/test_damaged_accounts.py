@@ -30,7 +30,7 @@ def test_a_process_of_the_release_before_cannot_leave_events_that_no_report_woul
     manager.create_session(STORY, session_id="a")
     with pytest.raises(sqlite3.IntegrityError, match="upgrade sessionstore"):
         query(database, OLD_EVENT)
-    assert set(findings(manager).values()) == {"ok"}
+    assert "error" not in findings(manager).values()
 
 
 def test_events_that_are_not_summed_up_cannot_be_deleted(open_manager: OpenManager, database: Path) -> None:

@@ -1,5 +1,5 @@
 """The command line, extra `cli`. Exit codes: 0 done, 1 failed or not found, 2 usage, 3 an extra is missing,
-4 schema out of date."""
+4 schema out of date, 5 damage (`check`)."""
 
 import sys
 

@@ -5,12 +5,22 @@ from typing import Annotated
 
 import typer
 
-from sessionstore.cli import changing, demo, following, reading, reporting, tracking, verifying, working
+from sessionstore.cli import (
+    changing,
+    copying,
+    demo,
+    examining,
+    following,
+    reading,
+    reporting,
+    tracking,
+    verifying,
+    working,
+)
 from sessionstore.cli.output import say
 from sessionstore.errors import SchemaError, SessionManagerError
+from sessionstore.models import FAILED, SCHEMA_OUT_OF_DATE
 
-FAILED = 1
-SCHEMA_OUT_OF_DATE = 4
 INTERRUPTED = 130
 
 app = typer.Typer(
@@ -35,10 +45,10 @@ for command in (
     changing.cleanup,
     changing.remove,
     changing.migrate,
-    reading.check,
+    examining.check,
     verifying.verify,
-    changing.backup,
-    changing.snapshot,
+    copying.backup,
+    copying.snapshot,
     reading.config,
 ):
     app.command(command.__name__.rstrip("_"))(command)

@@ -1,7 +1,6 @@
-"""Commands that change a store, or copy it: cleanup, remove, migrate, backup, snapshot."""
+"""Commands that change a store: cleanup, remove, migrate."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -72,26 +71,6 @@ def migrate(database: Database = None) -> None:
     with open_manager(database, auto_migrate=True) as manager:
         findings = {finding.check: finding.message for finding in manager.check()}
     print(f"Done: {findings['schema_revision']}.")
-
-
-def backup(
-    path: Annotated[Path, typer.Argument(help="A new file.")],
-    database: Database = None,
-) -> None:
-    """Copy the store exactly, while it is in use."""
-    with open_manager(database) as manager:
-        manager.backup(path)
-    print(f"Saved {path} ({path.stat().st_size:,} bytes).")
-
-
-def snapshot(
-    path: Annotated[Path, typer.Argument(help="A new file.")],
-    database: Database = None,
-) -> None:
-    """Copy the store compactly, into a file that any tool can read from anywhere."""
-    with open_manager(database) as manager:
-        manager.snapshot(path)
-    print(f"Saved {path} ({path.stat().st_size:,} bytes).")
 
 
 def _is_agreed(question: str, yes: bool) -> bool:

@@ -1,4 +1,4 @@
-"""Commands that only look: list, show, stats, health, metrics, check, config."""
+"""Commands that only look: list, show, stats, health, metrics, config."""
 
 import re
 import sys
@@ -119,21 +119,6 @@ def metrics(database: Database = None) -> None:
     with open_manager(database) as manager:
         text = as_text(manager.get_metrics())
     sys.stdout.buffer.write(text)
-
-
-def check(as_json: AsJson = False, database: Database = None) -> None:
-    """Examine the database; fails (exit 1) when something is wrong."""
-    with open_manager(database) as manager:
-        findings = manager.check()
-    if as_json:
-        print_json(findings)
-    else:
-        print_rows(
-            ["check", "severity", "message", "remedy"],
-            [[finding.check, finding.severity, finding.message, finding.remedy] for finding in findings],
-        )
-    if any(finding.severity == "error" for finding in findings):
-        raise typer.Exit(1)
 
 
 def config(as_json: AsJson = False, database: Database = None) -> None:

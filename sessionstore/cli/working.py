@@ -1,18 +1,18 @@
 """`worker`: claims pending sessions and has a generator of yours make their scenes."""
 
-import importlib
 import logging
 import os
 import signal
 import socket
 import sys
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sessionstore.cli.opening import Database, open_manager
 from sessionstore.cli.output import say
+from sessionstore.cli.own_code import RequestModel, SceneModel, load, load_models
 
 if TYPE_CHECKING:
     from sessionstore.worker import WorkerPool
@@ -26,12 +26,8 @@ def worker(
             help="Called with each run; yields its scenes, or saves them itself. The current folder is searched first.",
         ),
     ],
-    request_model: Annotated[
-        str | None, typer.Option(metavar="MODULE:CLASS", help="The pydantic model of requests, when it is your own.")
-    ] = None,
-    scene_model: Annotated[
-        str | None, typer.Option(metavar="MODULE:CLASS", help="The pydantic model of scenes, when it is your own.")
-    ] = None,
+    request_model: RequestModel = None,
+    scene_model: SceneModel = None,
     threads: Annotated[int, typer.Option(min=1, max=1000, help="Sessions worked on at a time.")] = 1,
     name: Annotated[
         str | None, typer.Option(help="What the workers are called; by default HOST-PID.", show_default=False)
@@ -47,12 +43,8 @@ def worker(
     database: Database = None,
 ) -> None:
     """Work on pending sessions until SIGTERM or Ctrl-C; what is not finished then is given back as pending."""
-    function = _load(generator, "--generator")
-    models = {
-        name: _load(given, f"--{name.replace('_', '-')}")
-        for name, given in (("request_model", request_model), ("scene_model", scene_model))
-        if given is not None
-    }
+    function = load(generator, "--generator")
+    models = load_models(request_model, scene_model)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with open_manager(database, is_worker=True, **models) as manager:
         # With it comes SQLAlchemy, which `--help` should not have to wait for.
@@ -110,21 +102,3 @@ def _print_line(line: str, stop: _Stop) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         stop.is_unheard = True
         stop.stop()
-
-
-def _load(given: str, option: str) -> Any:
-    """What MODULE:NAME names."""
-    module_name, _, name = given.partition(":")
-    if not module_name or not name:
-        raise typer.BadParameter(f"{given!r} is not MODULE:NAME", param_hint=option)
-    sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise
-        raise typer.BadParameter(f"there is no module {error.name} here", param_hint=option) from None
-    found = getattr(module, name, None)
-    if not callable(found):
-        raise typer.BadParameter(f"{module_name} has no {name} that can be called", param_hint=option)
-    return found

@@ -1,24 +1,65 @@
 """The doctor: what the engine finds in its file, and whether the store's own accounts add up."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 from sessionstore.errors import DatabaseUnavailableError
 from sessionstore.models import Finding
+from sessionstore.operations.damaged_rows import examine_rows
 from sessionstore.operations.store import Store
 from sessionstore.persistence.unit import UnitOfWork
 
+# Up to here reading everything takes about a second, so it is always done.
+SMALL_STORE_BYTES = 64 * 1024 * 1024
 FOREIGN_HAND = "another program wrote to the tables, or damaged rows are gone; compare with a backup"
+# Clocks of machines that keep time differ by less.
+CLOCK_TOLERANCE = timedelta(minutes=1)
 
 
-def check(store: Store) -> list[Finding]:
-    """All findings, in a fixed order. Reads the whole database; a part that cannot be read is a finding too."""
-    findings = store.engine.check()
-    for name, examine in (("audit", _audit), ("counts", _counts)):
+def check(store: Store, *, deep: bool) -> list[Finding]:
+    """All findings, in a fixed order; a part that cannot be read is a finding too."""
+    size = sum(store.engine.storage_bytes().values())
+    reads_all = deep or size <= SMALL_STORE_BYTES
+    findings = store.engine.check(reads_all=reads_all)
+    questions: dict[str, Callable[[UnitOfWork], Iterator[Finding]]] = {"clock": _clock}
+    if reads_all:
+        questions |= {"audit": _audit, "counts": _counts}
+    for name, examine in questions.items():
         try:
             findings += store.engine.read(lambda unit, examine=examine: list(examine(unit)))  # type: ignore[misc]
-        except DatabaseUnavailableError as error:
+        except (DatabaseUnavailableError, ValueError) as error:
             findings.append(Finding.unreadable(name, error))
+    findings += examine_rows(store, reads_all=reads_all)
+    findings.append(_depth(size, reads_all=reads_all))
     return findings
+
+
+def _depth(size: int, *, reads_all: bool) -> Finding:
+    megabytes = f"{size / 1024 / 1024:,.1f} MB"
+    if reads_all:
+        return Finding(check="depth", severity="ok", message=f"all of its {megabytes} were read")
+    return Finding(
+        check="depth",
+        severity="ok",
+        message=f"it has {megabytes}, of which only the newest sessions were read: nothing is said of the other pages "
+        "and rows, nor whether counts are right",
+        remedy="`sessionstore check --deep` reads everything",
+    )
+
+
+def _clock(unit: UnitOfWork) -> Iterator[Finding]:
+    """Whether the time is behind what was written already: ages, leases and expiry would count wrong."""
+    newest = unit.examination.newest_instant()
+    if newest is None or newest <= unit.now + CLOCK_TOLERANCE:
+        yield Finding(check="clock", severity="ok", message="nothing is newer than now")
+        return
+    yield Finding(
+        check="clock",
+        severity="warning",
+        message=f"the newest row is of {newest:%Y-%m-%d %H:%M:%S} UTC, and now it is {unit.now:%Y-%m-%d %H:%M:%S}: "
+        "ages, leases and expiry count from a time that has not come",
+        remedy="set the clock of this machine, or of that which wrote the row; run a time service on each",
+    )
 
 
 def _audit(unit: UnitOfWork) -> Iterator[Finding]:
@@ -47,12 +88,20 @@ def _audit(unit: UnitOfWork) -> Iterator[Finding]:
 
 def _counts(unit: UnitOfWork) -> Iterator[Finding]:
     """Whether the counts that writes keep are those of the rows."""
-    problems = []
-    if statuses := unit.audit.miscounted_statuses():
-        problems.append(f"session_counts is wrong for {', '.join(statuses)}")
-    if sessions := unit.audit.count_miscounted_scenes():
-        problems.append(f"scenes_done is wrong for {sessions} sessions")
+    problems = counting_problems(unit)
     if problems:
-        yield Finding(check="counts", severity="error", message="; ".join(problems), remedy=FOREIGN_HAND)
+        remedy = "another program wrote to the tables; `sessionstore check --repair` counts them anew"
+        yield Finding(check="counts", severity="error", message="; ".join(problems), remedy=remedy)
     else:
         yield Finding(check="counts", severity="ok", message="kept counts are those of the rows")
+
+
+def counting_problems(unit: UnitOfWork) -> list[str]:
+    """Which kept counts are wrong."""
+    problems = []
+    if miscounted := unit.recounting.miscounted():
+        more = f" and {len(miscounted) - 5} more" if len(miscounted) > 5 else ""
+        problems.append(f"session_counts is wrong for {', '.join(miscounted[:5])}{more}")
+    if sessions := unit.recounting.miscounted_sessions():
+        problems.append(f"scenes_done is wrong for {len(sessions)} sessions")
+    return problems

@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Table, func, literal, literal_column, select, union_all
+from sqlalchemy import ColumnElement, Table, func, literal_column, select
 
 from sessionstore.persistence.execution import Executor
-from sessionstore.persistence.tables import SceneRow, SessionCountRow, SessionRow, SessionTotalsRow, TombstoneRow
+from sessionstore.persistence.tables import SessionRow, SessionTotalsRow, TombstoneRow
 from sessionstore.persistence.views import EVERY_HOUR
 
-sessions, scenes = cast(Table, SessionRow.__table__).c, cast(Table, SceneRow.__table__).c
-tombstones, counts = cast(Table, TombstoneRow.__table__).c, cast(Table, SessionCountRow.__table__).c
+sessions, tombstones = cast(Table, SessionRow.__table__).c, cast(Table, TombstoneRow.__table__).c
 totals, hours = cast(Table, SessionTotalsRow.__table__).c, EVERY_HOUR.c
 
 
@@ -27,18 +26,6 @@ FORGOTTEN = select(_day_of(totals.day_at), func.sum(totals.session_count)).group
 CREATED = select(_day_of(hours.hour_at), func.sum(hours.created_count)).group_by(_day_of(hours.hour_at))
 BY_DAY: tuple[Any, ...] = (CREATED, LIVING, BURIED, FORGOTTEN)
 
-_by_status = select(sessions.status.label("status"), func.count().label("number")).group_by(sessions.status)
-_counted = select(counts.value, -counts.sessions).where(counts.counted_by == literal("status"))
-_both = union_all(_by_status, _counted).subquery()
-MISCOUNTED_STATUSES = (
-    select(_both.c.status)
-    .group_by(_both.c.status)
-    .having(func.sum(_both.c.number) != literal(0))
-    .order_by(_both.c.status)
-)
-_scenes_there = select(func.count()).where(scenes.session_id == sessions.session_id).scalar_subquery()
-MISCOUNTED_SCENES = select(func.count()).select_from(SessionRow).where(sessions.scenes_done != _scenes_there)
-
 
 @dataclass(frozen=True, slots=True)
 class Census:
@@ -54,7 +41,7 @@ class Census:
 
 
 class AuditRepository:
-    """Compares counts with what they count, over one snapshot."""
+    """Adds up over one snapshot."""
 
     def __init__(self, statements: Executor) -> None:
         self._statements = statements
@@ -64,11 +51,3 @@ class AuditRepository:
         by_day: list[dict[str, int]] = [dict(map(tuple, self._statements.rows(each))) for each in BY_DAY]
         days = sorted({day for found in by_day for day in found})
         return {day: Census(*(int(found.get(day, 0)) for found in by_day)) for day in days}
-
-    def miscounted_statuses(self) -> list[str]:
-        """Statuses of which `session_counts` says another number than there are."""
-        return self._statements.column(MISCOUNTED_STATUSES, {})
-
-    def count_miscounted_scenes(self) -> int:
-        """Sessions that say another number of scenes than they have."""
-        return int(self._statements.first(MISCOUNTED_SCENES)[0])

@@ -10,10 +10,12 @@ from sessionstore.events import CallbackRegistry, EventType, SessionEvent
 from sessionstore.persistence.audit import AuditRepository
 from sessionstore.persistence.calls import CallRepository
 from sessionstore.persistence.codec import SessionCodec
+from sessionstore.persistence.examination import ExaminationRepository
 from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.following import ChangeRepository
 from sessionstore.persistence.history import HistoryRepository
 from sessionstore.persistence.metrics import MetricsRepository
+from sessionstore.persistence.recounting import Recounting
 from sessionstore.persistence.reports import ReportRepository
 from sessionstore.persistence.repository import SessionRepository
 from sessionstore.persistence.runs import RunRepository
@@ -78,6 +80,16 @@ class UnitOfWork:
     def audit(self) -> AuditRepository:
         """Whether accounts add up."""
         return AuditRepository(self._statements)
+
+    @property
+    def recounting(self) -> Recounting:
+        """Whether kept counts are right, and how they become so."""
+        return Recounting(self._statements)
+
+    @property
+    def examination(self) -> ExaminationRepository:
+        """What the doctor asks of the rows."""
+        return ExaminationRepository(self._statements)
 
     @property
     def totals(self) -> TotalsRepository:

@@ -20,6 +20,10 @@ from sessionstore.persistence.unit import UnitOfWork
 
 T = TypeVar("T")
 Work = Callable[[UnitOfWork], T]
+# Called now and then with the bytes that are done and those there are. What it raises ends the copying.
+Progress = Callable[[int, int], object]
+# Which finding was mended, and how.
+Repair = tuple[str, str]
 
 
 class Engine(ABC):
@@ -184,7 +188,7 @@ class Engine(ABC):
         """Sizes on disk now, by what is in there. Waits for nobody; DatabaseUnavailableError when it is not there."""
 
     @abstractmethod
-    def backup(self, path: Path) -> None:
+    def backup(self, path: Path, progress: Progress | None) -> None:
         """Writes an exact, consistent, durable copy to a new file while the store is in use."""
 
     @abstractmethod
@@ -192,8 +196,12 @@ class Engine(ABC):
         """Writes a compact copy to a new file that any tool can read, from a read-only folder too."""
 
     @abstractmethod
-    def check(self) -> list[Finding]:
-        """What is well and what is not with the database."""
+    def check(self, *, reads_all: bool) -> list[Finding]:
+        """What is well and what is not with the database; `reads_all` looks at every page of it too."""
+
+    @abstractmethod
+    def repair(self) -> list[Repair]:
+        """Mends what can be mended in the database as such without losing anything; what it did."""
 
 
 class Outcome(Generic[T]):

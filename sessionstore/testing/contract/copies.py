@@ -6,6 +6,8 @@ import pytest
 from sqlalchemy import column, table, update
 
 from sessionstore.errors import DatabaseUnavailableError
+from sessionstore.models import Finding
+from sessionstore.testing import ManualClock
 from sessionstore.testing.contract.group import (
     ContractGroup,
     Execute,
@@ -18,6 +20,11 @@ from sessionstore.testing.contract.group import (
     lock_held_elsewhere,
     saved,
 )
+
+
+def errors_of(findings: list[Finding]) -> list[Finding]:
+    """What is wrong; what the machine could do better is a warning."""
+    return [finding for finding in findings if finding.severity == "error"]
 
 
 class CopiesContract(ContractGroup):
@@ -66,6 +73,44 @@ class CopiesContract(ContractGroup):
 
         assert open_manager(database_url=restore(tmp_path / "copy")).get_session_count() == 0
 
+    def test_a_backup_tells_how_far_it_is(self, manager: Manager, tmp_path: Path) -> None:
+        told: list[tuple[int, int]] = []
+
+        manager.backup(tmp_path / "copy", lambda done, total: told.append((done, total)))
+
+        assert told == sorted(told)
+        assert told[-1][0] == told[-1][1] > 0
+
+    def test_what_the_progress_raises_ends_a_backup_of_which_nothing_is_left(
+        self, manager: Manager, tmp_path: Path
+    ) -> None:
+        def stop(done: int, total: int) -> None:
+            raise LookupError
+
+        with pytest.raises(LookupError):
+            manager.backup(tmp_path / "copy", stop)
+
+        assert not (tmp_path / "copy").exists()
+        manager.backup(tmp_path / "copy")
+
+    def test_a_run_that_was_going_on_is_taken_over_in_the_restored_store(
+        self, manager: Manager, open_manager: OpenManager, restore: Restore, clock: ManualClock, tmp_path: Path
+    ) -> None:
+        session_id = manager.create_session(a_request(num_scenes=2))
+        with manager.track(session_id, "gpu-1") as run:
+            run.add_scene(a_scene(1))
+            manager.backup(tmp_path / "copy")
+        restored = open_manager(database_url=restore(tmp_path / "copy"), recovery_interval=None)
+        assert restored.claim_next_session("gpu-2") is None
+
+        clock.advance(hours=1)
+        restored.recover_interrupted_sessions()
+        taken = restored.claim_next_session("gpu-2")
+
+        assert taken is not None
+        assert (taken.attempt, taken.pending_scene_numbers()) == (2, [2])
+        taken.release()
+
     def test_a_backup_overwrites_nothing(self, manager: Manager, tmp_path: Path) -> None:
         there = tmp_path / "copy"
         there.write_text("mine")
@@ -86,8 +131,9 @@ class CopiesContract(ContractGroup):
     def test_a_new_store_is_well(self, manager: Manager) -> None:
         findings = manager.check()
 
-        assert {finding.severity for finding in findings} == {"ok"}
-        assert {"schema_revision", "integrity", "foreign_keys"} <= {finding.check for finding in findings}
+        assert errors_of(findings) == []
+        assert {"schema_revision", "integrity", "foreign_keys", "rows"} <= {finding.check for finding in findings}
+        assert {finding.exit_code for finding in findings} == {0}
 
     def test_a_store_in_use_is_well(self, manager: Manager) -> None:
         session_id = create_in_status(manager, "processing")
@@ -95,15 +141,23 @@ class CopiesContract(ContractGroup):
         manager.remove_session(create_in_status(manager, "failed"))
 
         with lock_held_elsewhere(manager, session_id):
-            findings = manager.check()
+            findings = manager.check(deep=True)
 
-        assert {finding.severity for finding in findings} == {"ok"}
+        assert errors_of(findings) == []
+
+    def test_a_repair_of_a_store_that_is_well_mends_nothing(self, manager: Manager) -> None:
+        create_in_status(manager, "processing")
+
+        findings = manager.repair()
+
+        assert errors_of(findings) == []
+        assert [finding.repaired for finding in findings if finding.repaired] == []
 
     def test_a_schema_that_is_not_the_codes_is_an_error_with_a_remedy(self, manager: Manager, execute: Execute) -> None:
         execute(update(table("alembic_version", column("version_num"))).values(version_num="9999"))
 
-        (finding,) = [each for each in manager.check() if each.severity != "ok"]
+        (finding,) = errors_of(manager.check())
 
-        assert (finding.check, finding.severity) == ("schema_revision", "error")
+        assert (finding.check, finding.exit_code) == ("schema_revision", 4)
         assert "9999" in finding.message
         assert finding.remedy

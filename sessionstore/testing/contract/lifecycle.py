@@ -54,6 +54,7 @@ CALLS: dict[str, Callable[[Manager], object]] = {
     "recover_interrupted_sessions": lambda manager: manager.recover_interrupted_sessions(),
     "register_session_callback": lambda manager: manager.register_session_callback("created", lambda *_: None),
     "remove_session": lambda manager: manager.remove_session("mine"),
+    "repair": lambda manager: manager.repair(),
     "report": lambda manager: manager.report("hourly"),
     "retry_session": lambda manager: manager.retry_session("mine"),
     "set_session_scenes": lambda manager: manager.set_session_scenes("mine", []),

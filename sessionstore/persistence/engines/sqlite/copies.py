@@ -1,62 +1,42 @@
 """Copies of a database in use: whole, durable, and never over something that is there."""
 
-import os
-from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
-from sessionstore.errors import DatabaseUnavailableError
-from sessionstore.persistence.engines.sqlite.file import sync_folder
+from sessionstore.persistence.engines.base import Progress
+from sessionstore.persistence.engines.sqlite.connections import pragma
 from sessionstore.persistence.engines.sqlite.library import sqlite3
+from sessionstore.persistence.engines.sqlite.publishing import publish
+
+# Copied between two looks at who wants to hear of it, or to interrupt: 4 MiB take some milliseconds.
+STEP_PAGES = 1024
 
 
-def back_up(source: sqlite3.Connection, target: Path) -> None:
+def back_up(source: sqlite3.Connection, target: Path, progress: Progress | None) -> None:
     """An exact copy, page by page, from one snapshot. Writers go on meanwhile."""
-
-    def copy(partial: Path) -> None:
-        with closing(sqlite3.connect(partial, isolation_level=None)) as destination:
-            source.backup(destination)
-
-    _publish(copy, target)
+    publish(partial(copy_pages, source, progress=progress), target)
 
 
 def vacuum_into(source: sqlite3.Connection, target: Path) -> None:
     """A compact copy without a WAL, so that it can be read from a folder that cannot be written."""
-    _publish(lambda partial: source.execute("VACUUM INTO ?", (str(partial),)), target)
+    publish(lambda path: source.execute("VACUUM INTO ?", (str(path),)), target)
 
 
-def _publish(copy: Callable[[Path], object], target: Path) -> None:
-    """Has `copy` write a file beside `target`, syncs it, and gives it the name only when it is whole."""
-    target = target.expanduser().absolute()
-    if os.path.lexists(target):
-        raise _refused(target, "it is there already and is not overwritten; give another path")
-    if not target.parent.is_dir():
-        raise _refused(target, f"the folder {target.parent} does not exist; create it first")
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+def copy_pages(source: sqlite3.Connection, path: Path, *, progress: Progress | None) -> None:
+    """Copies into the empty file at `path`."""
+    page_bytes = pragma(source, "page_size")
+
+    def tell(status: int, remaining: int, total: int) -> None:
+        if progress is not None:
+            progress((total - remaining) * page_bytes, total * page_bytes)
+
+    # In steps, a copy begins anew whenever another process writes, for ever beside a busy one: unless the source
+    # stays at one snapshot until the end.
+    source.execute("BEGIN")
     try:
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        copy(partial)
-        _sync_file(partial)
-        # A link, not a rename: it fails when the name was taken in the meantime.
-        os.link(partial, target)
-        sync_folder(target.parent)
-    except FileExistsError as error:
-        raise _refused(target, "it is there already and is not overwritten; give another path") from error
-    except OSError as error:
-        raise _refused(target, f"it cannot be written ({error.strerror})") from error
+        pragma(source, "schema_version")
+        with closing(sqlite3.connect(path, isolation_level=None)) as destination:
+            source.backup(destination, pages=STEP_PAGES, progress=tell)
     finally:
-        for leftover in (partial, Path(f"{partial}-wal"), Path(f"{partial}-shm"), Path(f"{partial}-journal")):
-            with suppress(FileNotFoundError):
-                leftover.unlink()
-
-
-def _sync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _refused(target: Path, why: str) -> DatabaseUnavailableError:
-    return DatabaseUnavailableError(f"{target}: {why}")
+        source.execute("ROLLBACK")

@@ -10,9 +10,9 @@ from sessionstore.clock import Clock
 from sessionstore.events import CallbackRegistry, SessionEvent
 from sessionstore.models import Finding
 from sessionstore.persistence.codec import SessionCodec
-from sessionstore.persistence.engines.base import Engine, Outcome, Work
+from sessionstore.persistence.engines.base import Engine, Outcome, Progress, Repair, Work
 from sessionstore.persistence.engines.gate import Place
-from sessionstore.persistence.engines.sqlite import copies, doctor
+from sessionstore.persistence.engines.sqlite import copies
 from sessionstore.persistence.engines.sqlite.checkpoints import Checkpointer
 from sessionstore.persistence.engines.sqlite.connections import (
     HeldConnection,
@@ -20,6 +20,16 @@ from sessionstore.persistence.engines.sqlite.connections import (
     pragma,
     sqlalchemy_engine,
 )
+from sessionstore.persistence.engines.sqlite.doctor.damage import indexes_blamed, problems_of
+from sessionstore.persistence.engines.sqlite.doctor.examination import examine
+from sessionstore.persistence.engines.sqlite.doctor.places import warn_of_shared
+from sessionstore.persistence.engines.sqlite.doctor.repairs import (
+    close_to_others,
+    rebuild_indexes,
+    remove_leftovers,
+    rewrite_header,
+)
+from sessionstore.persistence.engines.sqlite.doctor.wal import LARGE_WAL_BYTES
 from sessionstore.persistence.engines.sqlite.errors import translating
 from sessionstore.persistence.engines.sqlite.file import DatabaseFile
 from sessionstore.persistence.engines.sqlite.group_commit import GroupCommit
@@ -56,6 +66,7 @@ class SqliteEngine(Engine):
         lock_timeout = settings.lock_timeout
         self._file = DatabaseFile(path)
         self._connect = partial(connect, self._file.path, durability=settings.durability)
+        self._durability = settings.durability
         self._queue = WriteQueue(lock_timeout)
         with translating(str(self._file)):
             self._file.require_usable(create=settings.auto_migrate)
@@ -69,6 +80,7 @@ class SqliteEngine(Engine):
             self._file.sync_names()
             self._guard = FileGuard(self._file.path, self._file.identity)
             self._checkpoints = Checkpointer(self._connect())
+        warn_of_shared(self._file.path)
         self._mark = ChangeMark(self._connect)
         self._commits = GroupCommit(self._queue, self._writer, self._file, self._checkpoints, self._unit)
 
@@ -120,14 +132,38 @@ class SqliteEngine(Engine):
     def storage_bytes(self) -> dict[str, int]:
         return self.gate.run(lambda _, file: file.sizes(), self._file)
 
-    def backup(self, path: Path) -> None:
-        self.gate.run(self._connected, partial(copies.back_up, target=path))
+    def backup(self, path: Path, progress: Progress | None) -> None:
+        self.gate.run(self._connected, partial(copies.back_up, target=path, progress=progress))
 
     def snapshot(self, path: Path) -> None:
         self.gate.run(self._connected, partial(copies.vacuum_into, target=path))
 
-    def check(self) -> list[Finding]:
-        return self.gate.run(self._connected, doctor.examine)
+    def check(self, *, reads_all: bool) -> list[Finding]:
+        return self.gate.run(
+            self._connected, partial(examine, file=self._file, durability=self._durability, reads_all=reads_all)
+        )
+
+    def repair(self) -> list[Repair]:
+        path = self._file.path
+        done = self.gate.run(lambda _, path: [*close_to_others(path), *remove_leftovers(path.parent)], path)
+        wrong = self.gate.run(self._connected, lambda connection: indexes_blamed(problems_of(connection)))
+        if wrong:
+            done += self.write_alone(lambda unit: self._on_writer(partial(rebuild_indexes, names=wrong)))
+        if self.storage_bytes()["wal"] > LARGE_WAL_BYTES:
+            done += self._start_wal_over()
+        return done
+
+    def _start_wal_over(self) -> list[Repair]:
+        """Moves all of the WAL into the database; then the next commit begins it anew and cuts it back."""
+        before = self.storage_bytes()["wal"]
+        self.gate.run(lambda _, act: self._commits.while_nobody_writes(act), self._commits.checkpoint)
+        self.write_alone(lambda unit: self._on_writer(rewrite_header))
+        after = self.storage_bytes()["wal"]
+        return [("wal", f"cut back from {before:,} to {after:,} bytes")] if after < before else []
+
+    def _on_writer(self, act: Callable[[sqlite3.Connection], T]) -> T:
+        with translating(str(self._file)):
+            return act(self._writer.driver)
 
     def _connected(self, place: Place, act: Callable[[sqlite3.Connection], T]) -> T:
         with translating(str(self._file)), closing(self._connect()) as connection:

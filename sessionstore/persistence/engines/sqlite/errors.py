@@ -12,7 +12,7 @@ _WHAT_TO_DO = {
     sqlite3.SQLITE_READONLY: "it cannot be written; check the permissions of the file and of its folder",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that the folder exists and may be written",
     sqlite3.SQLITE_PERM: "access was denied; check the permissions of the file and of its folder",
-    sqlite3.SQLITE_NOTADB: "it is no SQLite database; give another file",
+    sqlite3.SQLITE_NOTADB: "it is no SQLite database, or its first page is damaged; give another file or a backup",
     sqlite3.SQLITE_CORRUPT: "SQLite read something malformed; run `sessionstore check`, and keep the file as it is",
     sqlite3.SQLITE_NOMEM: "SQLite ran out of memory",
     sqlite3.SQLITE_TOOBIG: "a value is larger than SQLite takes",
@@ -23,6 +23,11 @@ _WHAT_TO_DO = {
 def is_busy(error: sqlite3.Error) -> bool:
     """Whether another connection holds a lock that will be free again."""
     return _primary_code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether what was read makes no sense, for good or because the disk fails."""
+    return _primary_code(error) == sqlite3.SQLITE_CORRUPT
 
 
 def lock_timeout_error(lock_timeout: float) -> SessionLockError:
@@ -37,7 +42,9 @@ def lock_timeout_error(lock_timeout: float) -> SessionLockError:
 def translated(error: sqlite3.Error, database: str) -> DatabaseUnavailableError:
     """The store's error for one of the driver's."""
     advice = _WHAT_TO_DO.get(_primary_code(error), "SQLite refused it")
-    return DatabaseUnavailableError(f"{database}: {advice} ({_name(error)})", in_doubt=False)
+    return DatabaseUnavailableError(
+        f"{database}: {advice} ({_name(error)})", in_doubt=False, is_damaged=is_damage(error)
+    )
 
 
 def in_doubt_error(error: sqlite3.Error, database: str) -> DatabaseUnavailableError:

@@ -106,26 +106,12 @@ class DatabaseFile:
         return self._look("mode=ro")
 
     def _look(self, how: str) -> Look:
-        return self._ask(how, self._examine)
+        return self._ask(how, lambda connection: look_through(connection, self.path))
 
     def _ask(self, how: str, question: Callable[[sqlite3.Connection], T]) -> T:
         uri = f"{self.path.as_uri()}?{how}"
         with closing(sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None)) as connection:
             return question(connection)
-
-    def _examine(self, connection: sqlite3.Connection) -> Look:
-        connection.execute("BEGIN")
-        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-        if not tables and application_id in {0, APPLICATION_ID}:
-            return Look(is_empty=True, revision=None)
-        if application_id != APPLICATION_ID or "alembic_version" not in tables:
-            raise self._unusable("it is another application's database, and was left as it is; give another path")
-        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        look = Look(is_empty=row is None, revision=row and row[0])
-        if look.revision == SCHEMA_REVISION:
-            self._require_columns(connection)
-        return look
 
     def remember(self) -> None:
         """Notes which file is open, for `verify`. The database must be in WAL mode and have an open connection."""
@@ -213,17 +199,6 @@ class DatabaseFile:
         except OSError as error:
             raise self._unusable(f"its name cannot be put on disk ({error.strerror}); look at the disk") from error
 
-    def _require_columns(self, connection: sqlite3.Connection) -> None:
-        for table, expected in EXPECTED_COLUMNS.items():
-            found = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
-            if found != expected:
-                raise SchemaError(
-                    f"{self.path}: table {table} says it is revision {SCHEMA_REVISION} but has other columns "
-                    f"({', '.join(sorted(found ^ expected))}); restore a backup or give another path",
-                    found=SCHEMA_REVISION,
-                    expected=SCHEMA_REVISION,
-                )
-
     @staticmethod
     def _identify(path: Path | str) -> tuple[int, int]:
         status = os.stat(path)
@@ -231,6 +206,36 @@ class DatabaseFile:
 
     def _unusable(self, what: str) -> DatabaseUnavailableError:
         return DatabaseUnavailableError(f"{self._given}: {what}")
+
+
+def look_through(connection: sqlite3.Connection, path: Path) -> Look:
+    """What the database holds that `connection` has open; it is in a read transaction then. Raises as `look` does."""
+    connection.execute("BEGIN")
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    if not tables and application_id in {0, APPLICATION_ID}:
+        return Look(is_empty=True, revision=None)
+    if application_id != APPLICATION_ID or "alembic_version" not in tables:
+        raise DatabaseUnavailableError(
+            f"{path}: it is another application's database, and was left as it is; give another path"
+        )
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    look = Look(is_empty=row is None, revision=row and row[0])
+    if look.revision == SCHEMA_REVISION:
+        _require_columns(connection, path)
+    return look
+
+
+def _require_columns(connection: sqlite3.Connection, path: Path) -> None:
+    for table, expected in EXPECTED_COLUMNS.items():
+        found = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+        if found != expected:
+            raise SchemaError(
+                f"{path}: table {table} says it is revision {SCHEMA_REVISION} but has other columns "
+                f"({', '.join(sorted(found ^ expected))}); restore a backup or give another path",
+                found=SCHEMA_REVISION,
+                expected=SCHEMA_REVISION,
+            )
 
 
 def _can_be_encoded(path: str) -> bool:

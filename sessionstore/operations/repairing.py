@@ -1,0 +1,41 @@
+"""Mending what can be mended without losing anything, and looking again."""
+
+from sessionstore.errors import DatabaseUnavailableError, SessionManagerError
+from sessionstore.models import Finding
+from sessionstore.operations.checking import check, counting_problems
+from sessionstore.operations.store import Store
+from sessionstore.persistence.engines.base import Repair
+from sessionstore.persistence.unit import UnitOfWork
+
+
+def repair(store: Store) -> list[Finding]:
+    """What `check` finds afterwards, reading everything; findings that were mended say how.
+
+    Raises:
+        SessionManagerError: inside a transaction of the calling thread.
+    """
+    if store.engine.is_inside_transaction():
+        raise SessionManagerError("repair() was called inside a transaction of the same thread; end that first")
+    done = store.engine.repair() + _mended_counts(store)
+    sentences = {name: "; ".join(what for check, what in done if check == name) for name, _ in done}
+    return [
+        finding.model_copy(update={"repaired": sentences.get(finding.check)}) for finding in check(store, deep=True)
+    ]
+
+
+def _mended_counts(store: Store) -> list[Repair]:
+    try:
+        # Writers wait while sessions are counted, which need not be when nothing is wrong.
+        return store.engine.write_alone(_count_anew) if store.engine.read(counting_problems) else []
+    except DatabaseUnavailableError as error:
+        if not error.is_damaged:
+            raise
+        # What cannot be read cannot be counted; the findings say that it cannot.
+        return []
+
+
+def _count_anew(unit: UnitOfWork) -> list[Repair]:
+    problems = counting_problems(unit)
+    unit.recounting.count_anew()
+    unit.recounting.count_scenes(unit.recounting.miscounted_sessions())
+    return [("counts", f"{problem}: counted anew") for problem in problems]

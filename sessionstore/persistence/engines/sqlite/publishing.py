@@ -1,0 +1,69 @@
+"""A new file gets its name only when it is whole and on disk, and never that of something that is there."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sessionstore.errors import DatabaseUnavailableError
+from sessionstore.persistence.engines.sqlite.file import sync_folder
+
+# The name under which a copy is written, with the number of the process that does.
+PARTIAL = re.compile(r"\..+\.(\d+)\.partial")
+# What SQLite may keep beside a file.
+BESIDE = ("-wal", "-shm", "-journal")
+
+
+def publish(write: Callable[[Path], object], target: Path) -> None:
+    """Has `write` fill an empty file beside `target`, syncs it, and gives it the name.
+
+    Raises:
+        DatabaseUnavailableError: when something has that name, or the file cannot be made.
+    """
+    target = target.expanduser().absolute()
+    if os.path.lexists(target):
+        raise _taken(target)
+    if not target.parent.is_dir():
+        raise refused(target, f"the folder {target.parent} does not exist; create it first")
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    with _translating(target):
+        # Outside the block that removes it: what is there is another thread's, which copies to the same name.
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    try:
+        write(partial)
+        with _translating(target):
+            _sync_file(partial)
+            # A link, not a rename: it fails when the name was taken in the meantime.
+            os.link(partial, target)
+            sync_folder(target.parent)
+    finally:
+        for leftover in (partial, *(Path(f"{partial}{ending}") for ending in BESIDE)):
+            with suppress(FileNotFoundError):
+                leftover.unlink()
+
+
+@contextmanager
+def _translating(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError as error:
+        raise _taken(target) from error
+    except OSError as error:
+        raise refused(target, f"it cannot be written ({error.strerror})") from error
+
+
+def _taken(target: Path) -> DatabaseUnavailableError:
+    return refused(target, "it is there already and is not overwritten; give another path")
+
+
+def refused(target: Path, why: str) -> DatabaseUnavailableError:
+    return DatabaseUnavailableError(f"{target}: {why}")
+
+
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
