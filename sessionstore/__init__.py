@@ -44,6 +44,7 @@ from sessionstore.settings import Settings
 
 if TYPE_CHECKING:
     from sessionstore.manager import SessionManager, session_manager
+    from sessionstore.operations.copies import restore
     from sessionstore.operations.run import GenerationRun
     from sessionstore.operations.watching import SessionWatch
 
@@ -90,6 +91,7 @@ __all__ = [
     "Tombstone",
     "TombstoneReason",
     "WaitTimeoutError",
+    "restore",
     "session_manager",
     "utc_now",
 ]
@@ -99,15 +101,16 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 def __getattr__(name: str) -> Any:
     """Loads the manager, and with it SQLAlchemy, when it is asked for: `sessionstore --help` never does."""
-    if name not in {"GenerationRun", "SessionManager", "SessionWatch", "session_manager"}:
+    if name not in {"GenerationRun", "SessionManager", "SessionWatch", "restore", "session_manager"}:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from sessionstore import manager  # noqa: PLC0415 - see above
-    from sessionstore.operations import run, watching  # noqa: PLC0415
+    from sessionstore.operations import copies, run, watching  # noqa: PLC0415
 
     globals().update(
         GenerationRun=run.GenerationRun,
         SessionManager=manager.SessionManager,
         SessionWatch=watching.SessionWatch,
+        restore=copies.restore,
         session_manager=manager.session_manager,
     )
     return globals()[name]

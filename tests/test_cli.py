@@ -34,6 +34,7 @@ COMMANDS = [
     "verify",
     "backup",
     "snapshot",
+    "restore",
     "config",
 ]
 

@@ -49,6 +49,7 @@ for command in (
     verifying.verify,
     copying.backup,
     copying.snapshot,
+    copying.restore,
     reading.config,
 ):
     app.command(command.__name__.rstrip("_"))(command)

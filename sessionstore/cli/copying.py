@@ -1,4 +1,4 @@
-"""Commands that copy a store: backup, snapshot."""
+"""Commands that copy a store, and make one from a copy: backup, snapshot, restore."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sessionstore.cli.opening import Database, open_manager
+from sessionstore.cli.opening import Database, open_manager, settings_for
 from sessionstore.cli.output import console, is_for_people
 
 NewFile = Annotated[Path, typer.Argument(help="A new file.")]
@@ -26,6 +26,20 @@ def snapshot(path: NewFile, database: Database = None) -> None:
     with open_manager(database) as manager:
         manager.snapshot(path)
     print(f"Saved {path} ({path.stat().st_size:,} bytes).")
+
+
+def restore(
+    path: Annotated[Path, typer.Argument(metavar="BACKUP", help="What `sessionstore backup` wrote.")],
+    database: Database = None,
+) -> None:
+    """Make a store from a backup, where there is none yet. The backup is examined first, and stays as it is."""
+    # SQLAlchemy takes a quarter of a second to import, which `--help` should not have to wait for.
+    from sessionstore.operations.copies import restore as restore_backup  # noqa: PLC0415
+
+    database_url = settings_for(database).database_url
+    with _shown("Copying", "Examining") as progress:
+        restore_backup(path, database_url, progress=progress)
+    print(f"Restored {database_url.removeprefix('sqlite:///')} from {path}.")
 
 
 @contextmanager

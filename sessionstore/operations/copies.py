@@ -1,9 +1,12 @@
-"""Copies of a store that is in use."""
+"""Copies of a store that is in use, and a store from such a copy."""
 
 from pathlib import Path
+from typing import Any
 
 from sessionstore.operations.store import Store
+from sessionstore.persistence.engines import restore_database
 from sessionstore.persistence.engines.base import Progress
+from sessionstore.settings import load_settings
 
 
 def back_up(store: Store, path: object, progress: Progress | None) -> None:
@@ -14,6 +17,23 @@ def back_up(store: Store, path: object, progress: Progress | None) -> None:
 def snapshot(store: Store, path: object) -> None:
     """A compact copy, for tools."""
     store.engine.snapshot(_checked_path(path))
+
+
+def restore(backup: str | Path, database_url: str | None = None, *, progress: Progress | None = None) -> None:
+    """Makes a store of a backup, where there is none yet. The backup stays as it is.
+
+    `database_url` defaults to the settings'. Before the store gets its name it was copied whole, examined and synced:
+    every page, every row's session and the schema, which may be an older one that the next opening migrates. After
+    any failure there is nothing. `progress` is called with the bytes that are copied and those there are; what it
+    raises ends the restoring.
+
+    Raises:
+        DatabaseUnavailableError: when the backup is damaged or is none, or something is there already: a store, or
+            the WAL of one that is gone, which SQLite would play into this one.
+        SchemaError: when a newer version of the code made the backup.
+    """
+    given: dict[str, Any] = {} if database_url is None else {"database_url": database_url}
+    restore_database(_checked_path(backup), load_settings(**given), _checked_progress(progress))
 
 
 def _checked_path(path: object) -> Path:

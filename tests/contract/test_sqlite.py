@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sessionstore import restore
 from sessionstore.testing.contract import Restore, StoreContract
 
 
@@ -18,5 +19,10 @@ class TestSqlite(StoreContract):
         return f"sqlite:///{tmp_path / 'no such folder' / 'sessions.db'}"
 
     @pytest.fixture
-    def restore(self) -> Restore:
-        return lambda path: f"sqlite:///{path}"
+    def restore(self, tmp_path: Path) -> Restore:
+        def restore_beside(backup: Path) -> str:
+            database_url = f"sqlite:///{tmp_path / 'restored.db'}"
+            restore(backup, database_url)
+            return database_url
+
+        return restore_beside

@@ -1,6 +1,7 @@
 """How one database runs units of work: the only abstract seam of the store."""
 
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
@@ -9,7 +10,7 @@ from sessionstore.clock import Clock
 from sessionstore.events import CallbackRegistry
 from sessionstore.persistence.codec import SessionCodec
 from sessionstore.persistence.engines import forks, sqlite
-from sessionstore.persistence.engines.base import Engine
+from sessionstore.persistence.engines.base import Engine, Progress
 from sessionstore.settings import Settings
 
 
@@ -34,6 +35,17 @@ def migrating_connection(settings: Settings) -> AbstractContextManager[Connectio
     Raises as `open_engine` does.
     """
     return sqlite.open_for_migration(_path_in(settings.database_url), settings.lock_timeout)
+
+
+def restore_database(backup: Path, settings: Settings, progress: Progress | None) -> None:
+    """Makes the database of `settings.database_url` from a backup of the same kind.
+
+    Raises:
+        ValueError: as `open_engine` does.
+        DatabaseUnavailableError: when something is there already, or the backup is damaged or none.
+        SchemaError: when the backup is of a newer version of the code.
+    """
+    sqlite.restore(backup, _path_in(settings.database_url), progress)
 
 
 def _path_in(database_url: str) -> str:

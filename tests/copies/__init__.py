@@ -1,0 +1,1 @@
+"""Copies of a store in use, and stores from such copies."""
