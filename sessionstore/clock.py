@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from sessionstore.exact import exact_number
+
 Clock = Callable[[], datetime]
 
 # How soon a wait notices that it is over.
@@ -76,8 +78,9 @@ def checked_timeout(seconds: object, name: str) -> float:
         TypeError: for what is no number.
         ValueError: for a negative one, or NaN.
     """
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+    number = exact_number(seconds)
+    if number is None:
         raise TypeError(f"{name} must be a number of seconds, not {type(seconds).__name__}")
-    if not seconds >= 0:
+    if not number >= 0:
         raise ValueError(f"{name} must be a number of seconds from 0 up")
-    return float(seconds)
+    return number

@@ -7,6 +7,7 @@ from enum import StrEnum
 from threading import Lock
 from typing import Any
 
+from sessionstore.exact import exact_text
 from sessionstore.models import GenerationSession, GenerationStatus, SessionCallback, TombstoneReason
 
 logger = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ def checked_registration(event_type: str, callback: object) -> EventType:
 def known_event_type(name: str) -> EventType:
     """The type of that name. Raises ValueError when there is none."""
     try:
-        return EventType(name)
-    except ValueError:
+        return EventType(exact_text(name, "event_type"))
+    except (TypeError, ValueError):
         known = ", ".join(EventType)
         raise ValueError(f"event_type must be one of {known}") from None

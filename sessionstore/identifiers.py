@@ -3,7 +3,11 @@
 import os
 from datetime import datetime
 
+from sessionstore.exact import exact_text
+
 MAX_IDENTIFIER_CHARACTERS = 255
+# Of a field, a key or a setting: longer ones are not repeated in a message.
+MAX_NAME_CHARACTERS = 64
 
 
 def new_id(now: datetime) -> str:
@@ -18,18 +22,24 @@ def new_id(now: datetime) -> str:
     return f"{time[:8]}-{time[8:]}-7{chance[1:4]}-{variant}{chance[4:7]}-{chance[7:19]}"
 
 
+def name_in_message(name: object) -> str:
+    """A name that somebody made up, as a message may repeat it: whatever does not look like one may be a secret."""
+    if type(name) is str and name.isidentifier() and len(name) <= MAX_NAME_CHARACTERS:
+        return name
+    return "[...]"
+
+
 def checked_identifier(value: object, name: str) -> str:
-    """`value`, when it can be stored and typed back on every database.
+    """`value` as plain text, when it can be stored and typed back on every database.
 
     Raises:
         TypeError: when it is no text.
         ValueError: when it is empty, longer than 255 characters, or holds what cannot be printed:
             NUL and other control characters, lone surrogates.
     """
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be text, not {type(value).__name__}")
-    if not 1 <= len(value) <= MAX_IDENTIFIER_CHARACTERS:
-        raise ValueError(f"{name} must have 1 to {MAX_IDENTIFIER_CHARACTERS} characters, not {len(value)}")
-    if not value.isprintable():
+    text = exact_text(value, name)
+    if not 1 <= len(text) <= MAX_IDENTIFIER_CHARACTERS:
+        raise ValueError(f"{name} must have 1 to {MAX_IDENTIFIER_CHARACTERS} characters, not {len(text)}")
+    if not text.isprintable():
         raise ValueError(f"{name} must be printable: no NUL or other control characters, no lone surrogates")
-    return value
+    return text

@@ -215,7 +215,7 @@ class SessionManager(Generic[RequestT, SceneT]):
         limit: int = 50,
         cursor: str | None = None,
     ) -> SessionPage[RequestT, SceneT]:
-        """A page of at most `limit` (1 to 1,000) sessions, newest first.
+        """A page of at most `limit` (1 to the setting `max_page_sessions`, 1,000) sessions, newest first.
 
         Give `next_cursor` of a page as `cursor` to get the one after it, with the same filters. A page costs the
         same wherever it lies, and sessions made or removed meanwhile shift nothing. Both instants are exclusive.

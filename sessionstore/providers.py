@@ -61,7 +61,10 @@ class Provider:
     poll_seconds: float = 1.0
 
     def __post_init__(self) -> None:
-        checked_identifier(self.name, "name of a provider")
+        # Frozen, so by the road that dataclasses themselves take.
+        object.__setattr__(self, "name", checked_identifier(self.name, "name of a provider"))
+        if not isinstance(self.is_repeatable, bool):
+            raise TypeError(f"is_repeatable must be True or False, not {type(self.is_repeatable).__name__}")
         for name, function in (("submit", self.submit), ("fetch", self.fetch)):
             if not callable(function):
                 raise TypeError(f"{name} of provider {self.name} must be callable, not {type(function).__name__}")

@@ -2,22 +2,24 @@
 
 import difflib
 import os
+import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sessionstore.identifiers import name_in_message
 
 ENVIRONMENT_PREFIX = "SESSIONSTORE_"
 # Variables for the test suite, which are no settings of a store.
 TEST_PREFIX = "SESSIONSTORE_TEST_"
 # Which SQLite all stores of a process run on. No setting, for a store cannot have its own.
 SQLITE_LIBRARY_VARIABLE = "SESSIONSTORE_SQLITE_LIBRARY"
-# Of a name that somebody made up, so much is repeated.
-MAX_NAME = 64
 
 
 def _none_by_name(value: object) -> object:
-    return None if isinstance(value, str) and value.strip().lower() in {"none", "unbounded"} else value
+    return None if type(value) is str and value.strip().lower() in {"none", "unbounded"} else value
 
 
 OrNone = BeforeValidator(_none_by_name)
@@ -103,6 +105,25 @@ class Settings(BaseSettings):
         ge=1024,
         description="the largest request, scene, metadata or text that is accepted, as JSON in UTF-8",
     )
+    # 150: what looks through a document calls itself for each level, twice, and Python allows 1,000 calls in all.
+    max_payload_depth: int = Field(64, ge=1, le=150, description="how deep lists and objects in one may be nested")
+    max_scenes: int = Field(10_000, ge=1, description="scenes that a session may have")
+    max_bulk_sessions: int = Field(10_000, ge=1, description="ids that bulk_update_sessions takes at once")
+    max_page_sessions: int = Field(1000, ge=1, le=100_000, description="sessions that list_sessions gives at once")
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, without_secrets(value) if name == "database_url" else value
+
+
+# Of a URL: the password, or a token in place of a name, whatever it holds; and options that are named like a secret.
+_LOGIN = re.compile(r"(://(?!/)(?:[^/@:]*:)?).*@", re.DOTALL)
+_SECRET_OPTION = re.compile(r"([?&;][^=&;]*(?:pass|pwd|secret|token|key)[^=&;]*=)[^&;]*", re.IGNORECASE)
+
+
+def without_secrets(database_url: str) -> str:
+    """The URL as it may be shown."""
+    return _SECRET_OPTION.sub(r"\1***", _LOGIN.sub(r"\1***@", database_url))
 
 
 def load_settings(settings: Settings | None = None, **given: Any) -> Settings:
@@ -116,9 +137,10 @@ def load_settings(settings: Settings | None = None, **given: Any) -> Settings:
         raise TypeError(f"settings must be a Settings, not {type(settings).__name__}")
     unknown = [name for name in given if name not in Settings.model_fields]
     if unknown:
-        near = difflib.get_close_matches(unknown[0][:MAX_NAME], Settings.model_fields, n=1)
+        name = name_in_message(unknown[0])
+        near = difflib.get_close_matches(name, Settings.model_fields, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"{unknown[0][:MAX_NAME]} is no setting of sessionstore{hint}")
+        raise ValueError(f"{name} is no setting of sessionstore{hint}")
     if settings is not None:
         given = settings.model_dump() | given
     else:
@@ -136,7 +158,8 @@ def _refuse_unknown_variables() -> None:
         if name.startswith(ENVIRONMENT_PREFIX) and not name.startswith(TEST_PREFIX) and name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else "`sessionstore config` lists those there are"
-            raise ValueError(f"the environment variable {variable} is no setting of sessionstore; {hint}")
+            shown = name_in_message(variable)
+            raise ValueError(f"the environment variable {shown} is no setting of sessionstore; {hint}")
 
 
 def _sentence(detail: Any, given: dict[str, Any]) -> str:

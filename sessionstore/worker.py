@@ -15,6 +15,7 @@ from sessionstore.errors import (
     SessionCancelledError,
     SessionLockError,
 )
+from sessionstore.exact import exact_integer, exact_text
 from sessionstore.identifiers import checked_identifier
 from sessionstore.manager import SessionManager
 from sessionstore.operations.claiming import checked_lease_ms
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 Generator = Callable[[GenerationRun[Any, Any]], Iterable[Any] | None]
 """Makes what a session lacks: it yields scenes, or saves them with the methods of the run and returns None."""
 
+# Each is a thread of the system, and a reader of the database.
+MAX_THREADS = 1000
 # How often the pool looks whether it is to end; a signal handler runs in between.
 LOOK_SECONDS = 0.2
 # After an error of the database, so that a pool does not keep a broken one busy.
@@ -76,9 +79,11 @@ class WorkerPool:
     ) -> None:
         if not callable(generator):
             raise TypeError(f"generator must be callable, not {type(generator).__name__}")
-        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-            raise ValueError("threads must be an integer from 1 up")
-        checked_identifier(f"{name}-{threads}", "name")
+        number_of_threads = exact_integer(threads)
+        if number_of_threads is None or not 1 <= number_of_threads <= MAX_THREADS:
+            raise ValueError(f"threads must be an integer from 1 to {MAX_THREADS}")
+        name = exact_text(name, "name")
+        checked_identifier(f"{name}-{number_of_threads}", "name")
         checked_lease_ms(lease_seconds)
         checked_timeout(poll_seconds, "poll_seconds")
         self._manager = manager
@@ -92,7 +97,7 @@ class WorkerPool:
         # Daemons: a generator that does not come back must not keep the process; its session is given back anyway.
         self._threads = [
             threading.Thread(target=self._work, args=(f"{name}-{number}",), name=f"{name}-{number}", daemon=True)
-            for number in range(1, threads + 1)
+            for number in range(1, number_of_threads + 1)
         ]
 
     def run(self, *, until_idle: bool = False) -> None:

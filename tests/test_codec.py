@@ -15,6 +15,7 @@ from pydantic import (
 
 from sessionstore import GenerationRequest, MediaType, ScenePrompt, SessionCorruptedError, SessionManager
 from sessionstore.persistence.codec import SessionCodec
+from sessionstore.persistence.payload import Limits
 from sessionstore.testing import ManualClock
 from tests.conftest import OpenManager
 
@@ -22,7 +23,7 @@ from tests.conftest import OpenManager
 def codec_for(
     request_model: type[Any] = GenerationRequest, scene_model: type[Any] = ScenePrompt
 ) -> SessionCodec[Any, Any]:
-    return SessionCodec(request_model, scene_model, ManualClock(), 1_048_576)
+    return SessionCodec(request_model, scene_model, ManualClock(), Limits(bytes=1_048_576, depth=64, scenes=100))
 
 
 def there_and_back(request: BaseModel, model: type[BaseModel] | None = None) -> Any:

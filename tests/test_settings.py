@@ -40,6 +40,10 @@ CHOICES: dict[str, tuple[Any, str, Any, Any]] = {
     "touch_interval": (5, "1", 1, 2),
     "auto_migrate": (True, "false", False, True),
     "max_payload_bytes": (1_048_576, "2048", 2048, 4096),
+    "max_payload_depth": (64, "8", 8, 150),
+    "max_scenes": (10_000, "12", 12, 13),
+    "max_bulk_sessions": (10_000, "1", 1, 20),
+    "max_page_sessions": (1000, "10", 10, 100_000),
 }
 NAMES = list(CHOICES)
 
@@ -71,6 +75,12 @@ OUT_OF_RANGE: list[tuple[str, Any]] = [
     ("touch_interval", 0),
     ("auto_migrate", "perhaps"),
     ("max_payload_bytes", 1023),
+    ("max_payload_depth", 0),
+    ("max_payload_depth", 151),
+    ("max_scenes", 0),
+    ("max_bulk_sessions", 0),
+    ("max_page_sessions", 0),
+    ("max_page_sessions", 100_001),
 ]
 
 
@@ -187,9 +197,16 @@ def test_an_empty_variable_is_refused_by_its_name(name: str, monkeypatch: pytest
     assert name in refusal()
 
 
-@pytest.mark.parametrize("name", ["max_session", "echo", "x" * 10_000, "clock_"], ids=lambda name: name[:12])
+@pytest.mark.parametrize("name", ["max_session", "echo", "clock_"])
 def test_an_argument_that_is_no_setting_is_refused_by_its_name(name: str) -> None:
-    assert name[:12] in refusal(**{name: 5})
+    assert name in refusal(**{name: 5})
+
+
+@pytest.mark.parametrize(
+    "name", [SECRET * 10_000, f"\x1b[2J{SECRET}", f"{SECRET} more", "\ud800"], ids=lambda name: ascii(name)[:12]
+)
+def test_a_name_that_no_setting_could_have_is_not_repeated(name: str) -> None:
+    assert "[...] is no setting of sessionstore" in refusal(**{name: 5})
 
 
 def test_a_misspelt_name_is_told_the_nearest() -> None:

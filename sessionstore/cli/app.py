@@ -1,5 +1,6 @@
 """The commands, and what their failures exit with."""
 
+import sys
 from importlib.metadata import version
 from typing import Annotated
 
@@ -17,10 +18,11 @@ from sessionstore.cli import (
     verifying,
     working,
 )
-from sessionstore.cli.output import say
+from sessionstore.cli.output import readable, say
 from sessionstore.errors import SchemaError, SessionManagerError
 from sessionstore.models import FAILED, SCHEMA_OUT_OF_DATE
 
+USAGE = 2
 INTERRUPTED = 130
 
 app = typer.Typer(
@@ -58,6 +60,9 @@ app.add_typer(tracking.held, name="held")
 
 def run() -> int:
     """Runs the command that the arguments name; its exit code."""
+    if any(readable(argument) != argument for argument in sys.argv[1:]):
+        say("sessionstore: an argument holds control characters, and could not be repeated in an answer")
+        return USAGE
     try:
         app()
     except SchemaError as error:

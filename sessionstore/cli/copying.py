@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sessionstore.cli.opening import Database, open_manager, settings_for
-from sessionstore.cli.output import console, is_for_people
+from sessionstore.cli.output import console, is_for_people, readable
 
 NewFile = Annotated[Path, typer.Argument(help="A new file.")]
 
@@ -18,14 +18,14 @@ def backup(path: NewFile, database: Database = None) -> None:
     """Copy the store exactly, while it is in use."""
     with open_manager(database) as manager, _shown("Copying", "Syncing") as progress:
         manager.backup(path, progress)
-    print(f"Saved {path} ({path.stat().st_size:,} bytes).")
+    print(f"Saved {readable(path)} ({path.stat().st_size:,} bytes).")
 
 
 def snapshot(path: NewFile, database: Database = None) -> None:
     """Copy the store compactly, into a file that any tool can read from anywhere."""
     with open_manager(database) as manager:
         manager.snapshot(path)
-    print(f"Saved {path} ({path.stat().st_size:,} bytes).")
+    print(f"Saved {readable(path)} ({path.stat().st_size:,} bytes).")
 
 
 def restore(
@@ -39,7 +39,7 @@ def restore(
     database_url = settings_for(database).database_url
     with _shown("Copying", "Examining") as progress:
         restore_backup(path, database_url, progress=progress)
-    print(f"Restored {database_url.removeprefix('sqlite:///')} from {path}.")
+    print(f"Restored {readable(database_url.removeprefix('sqlite:///'))} from {readable(path)}.")
 
 
 @contextmanager

@@ -16,9 +16,17 @@ EXTRA_IS_MISSING = 3
 
 # What would end a value on a line.
 _SEPARATORS = {ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
-_ESCAPES = _SEPARATORS | {ord("\\"): "\\\\"}
-# What a terminal would take for orders; texts of strangers are printed.
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | _SEPARATORS
+# What has a terminal show text in another order than it is written in, or on another line.
+_TURNS = (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+# What a terminal would take for orders; texts of strangers are printed, and what is on a pipe is often looked at too.
+_CONTROLS = (
+    {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+    | {code: f"\\u{code:04x}" for code in _TURNS}
+    | _SEPARATORS
+)
+_ESCAPES = _CONTROLS | {ord("\\"): "\\\\"}
+# Of these JSON says nothing, and what it says of the others is written already.
+_JSON_ESCAPES = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), *_TURNS)}
 
 
 def is_for_people() -> bool:
@@ -33,7 +41,7 @@ def console() -> Console:
 
 def say(message: str) -> None:
     """A sentence beside the answer: on standard error, so that pipes carry answers only."""
-    print(message, file=sys.stderr)
+    print(_readable_lines(message), file=sys.stderr)
 
 
 def extra_is_missing(need: str, extra: str) -> typer.Exit:
@@ -43,21 +51,22 @@ def extra_is_missing(need: str, extra: str) -> typer.Exit:
 
 
 def print_json(value: Any) -> None:
-    print(to_json(value, indent=2).decode())
+    print(to_json(value, indent=2).decode().translate(_JSON_ESCAPES))
 
 
 def print_tsv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """One line a row, every value whole; tabs and line ends in it are escaped."""
+    """One line a row, every value whole; what is no character to be seen is escaped, and so is the backslash."""
     print(plain_line(columns))
     for row in rows:
         print(plain_line(row))
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """As RFC 4180 has it: lines end in CR LF, and a value that holds one is quoted."""
+    """As RFC 4180 has it: lines end in CR LF, and a value that holds one is quoted. On a terminal as `readable`."""
+    show = readable if is_for_people() else _plain
     lines = csv.writer(sys.stdout)
     lines.writerow(columns)
-    lines.writerows([_plain(value) for value in row] for row in rows)
+    lines.writerows([show(value) for value in row] for row in rows)
 
 
 def print_rows(

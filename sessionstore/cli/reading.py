@@ -1,6 +1,5 @@
 """Commands that only look: list, show, stats, health, metrics, config."""
 
-import re
 import sys
 from typing import Annotated, Any
 
@@ -9,7 +8,7 @@ import typer
 from sessionstore.cli.opening import AsJson, Database, open_manager, settings_for
 from sessionstore.cli.output import extra_is_missing, is_for_people, print_facts, print_json, print_rows, say
 from sessionstore.models import GenerationSession, GenerationStatus
-from sessionstore.settings import ENVIRONMENT_PREFIX, Settings
+from sessionstore.settings import ENVIRONMENT_PREFIX, Settings, without_secrets
 
 LIST_COLUMNS = ["session_id", "status", "scenes", "progress", "media_type", "created_at", "updated_at", "error_message"]
 
@@ -124,7 +123,7 @@ def metrics(database: Database = None) -> None:
 def config(as_json: AsJson = False, database: Database = None) -> None:
     """Show every setting, its value for the command line, and the variable that sets it."""
     values = settings_for(database).model_dump()
-    values["database_url"] = re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", values["database_url"])
+    values["database_url"] = without_secrets(values["database_url"])
     if as_json:
         print_json(values)
         return

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from sessionstore.cli.opening import AsJson, Database, open_manager
-from sessionstore.cli.output import is_for_people, print_csv, print_json, print_rows, print_tsv, say
+from sessionstore.cli.output import is_for_people, print_csv, print_json, print_rows, print_tsv, readable, say
 from sessionstore.cli.reports.kinds import KINDS, typed
 from sessionstore.cli.reports.questions import Question, check_plot, question
 from sessionstore.cli.reports.tables import print_table
@@ -101,4 +101,4 @@ def _draw_answer(asked: Question, path: Path, database: str | None) -> None:
     from sessionstore.cli.reports.pictures import draw  # noqa: PLC0415 - it takes a second to import
 
     draw(parts, asked, path)
-    print(f"Saved {path}.")
+    print(f"Saved {readable(path)}.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sessionstore.cli.opening import Database, open_manager
-from sessionstore.cli.output import say
+from sessionstore.cli.output import readable, say
 from sessionstore.cli.own_code import RequestModel, SceneModel, load, load_models
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class _Stop:
 def _print_line(line: str, stop: _Stop) -> None:
     try:
         # In one piece, so that workers do not write into each other's.
-        print(f"{line}\n", end="", flush=True)
+        print(f"{readable(line)}\n", end="", flush=True)
     except BrokenPipeError:
         # Python would complain once more about what could not be flushed, at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,6 +1,7 @@
 """Cancelling sessions, whoever works on them, and putting finished ones back."""
 
 from collections.abc import Iterable
+from itertools import islice
 
 from sessionstore.identifiers import checked_identifier
 from sessionstore.models import GenerationStatus
@@ -15,7 +16,7 @@ MADE_AGAIN = "made again at the request of retry_session"
 
 def cancel(store: Store, session_id: str) -> bool:
     """Cancels what is not finished; a run of it ends here. True when the session is cancelled now."""
-    checked_identifier(session_id, "session_id")
+    session_id = checked_identifier(session_id, "session_id")
 
     def work(unit: UnitOfWork) -> bool:
         current = unit.sessions.state(session_id)
@@ -29,8 +30,8 @@ def cancel(store: Store, session_id: str) -> bool:
 
 def retry(store: Store, session_id: str, scenes: Iterable[int] | None) -> bool:
     """Puts a finished session back to pending; `scenes` of it are to be made again."""
-    checked_identifier(session_id, "session_id")
-    numbers = _checked_numbers(scenes)
+    session_id = checked_identifier(session_id, "session_id")
+    numbers = _checked_numbers(store, scenes)
 
     def work(unit: UnitOfWork) -> bool:
         current = unit.sessions.state(session_id)
@@ -59,9 +60,11 @@ def _make_room_for(unit: UnitOfWork, session_id: str, current: SessionState, num
         unit.calls.abandon_scene(session_id, number, MADE_AGAIN)
 
 
-def _checked_numbers(scenes: object) -> set[int]:
+def _checked_numbers(store: Store, scenes: object) -> set[int]:
     if scenes is None:
         return set()
     if isinstance(scenes, str | bytes) or not isinstance(scenes, Iterable):
         raise TypeError(f"scenes must be a list of scene numbers, not {type(scenes).__name__}")
-    return {checked_number(number, "scenes") for number in scenes}
+    numbers = [checked_number(number, "scenes") for number in islice(scenes, store.codec.limits.scenes + 1)]
+    store.codec.require_room(len(numbers))
+    return set(numbers)

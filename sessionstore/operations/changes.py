@@ -10,6 +10,7 @@ from typing import Any
 
 from sessionstore.errors import SessionNotFoundError
 from sessionstore.events import FINISH_ANNOUNCED_AS, EventType
+from sessionstore.exact import exact_text
 from sessionstore.models import GenerationStatus, RunOutcome
 from sessionstore.persistence.codec import EncodedScene, SessionCodec
 from sessionstore.persistence.repository import SessionState
@@ -44,8 +45,8 @@ def status_from(value: object, name: str = "status") -> GenerationStatus:
         ValueError: for anything else.
     """
     try:
-        return GenerationStatus(value)  # type: ignore[arg-type]  # that is the question
-    except ValueError:
+        return GenerationStatus(exact_text(value, name))
+    except (TypeError, ValueError):
         raise ValueError(f"{name} must be one of {', '.join(GenerationStatus)}") from None
 
 

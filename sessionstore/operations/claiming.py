@@ -7,6 +7,7 @@ from typing import Any
 
 from sessionstore.clock import BEGINNING
 from sessionstore.errors import LeaseHeldError, SessionCorruptedError, SessionFinishedError
+from sessionstore.exact import exact_number
 from sessionstore.identifiers import checked_identifier, new_id
 from sessionstore.models import GenerationSession, GenerationStatus
 from sessionstore.operations.changes import Changes, apply_changes, state_of
@@ -30,7 +31,7 @@ Claimed = tuple[Lease, GenerationSession[Any, Any]]
 
 def claim_next(store: Store, worker: str, lease_seconds: float) -> GenerationRun[Any, Any] | None:
     """The oldest pending session that this store's models can read, or None when there is none."""
-    checked_identifier(worker, "worker")
+    worker = checked_identifier(worker, "worker")
     lease_ms = checked_lease_ms(lease_seconds)
 
     def work(unit: UnitOfWork) -> Claimed | None:
@@ -57,8 +58,8 @@ def track(
     store: Store, session_id: str, worker: str, lease_seconds: float, recover_dead: Callable[[], int]
 ) -> GenerationRun[Any, Any]:
     """A named session, unless somebody who lives holds it."""
-    checked_identifier(session_id, "session_id")
-    checked_identifier(worker, "worker")
+    session_id = checked_identifier(session_id, "session_id")
+    worker = checked_identifier(worker, "worker")
     lease_ms = checked_lease_ms(lease_seconds)
 
     def work(unit: UnitOfWork) -> Claimed:
@@ -77,11 +78,12 @@ def track(
 
 def checked_lease_ms(lease_seconds: object) -> int:
     """A lease in milliseconds, when it can be kept alive. Raises TypeError or ValueError."""
-    if isinstance(lease_seconds, bool) or not isinstance(lease_seconds, int | float):
+    seconds = exact_number(lease_seconds)
+    if seconds is None:
         raise TypeError(f"lease_seconds must be a number of seconds, not {type(lease_seconds).__name__}")
-    if not MIN_LEASE_SECONDS <= lease_seconds <= MAX_LEASE_SECONDS:
+    if not MIN_LEASE_SECONDS <= seconds <= MAX_LEASE_SECONDS:
         raise ValueError(f"lease_seconds must be from {MIN_LEASE_SECONDS} to {MAX_LEASE_SECONDS}")
-    return round(lease_seconds * 1000)
+    return round(seconds * 1000)
 
 
 def _pending(store: Store, unit: UnitOfWork) -> Iterator[tuple[str, int]]:

@@ -1,12 +1,17 @@
 """Copies of a store that is in use, and a store from such a copy."""
 
+import os
 from pathlib import Path
 from typing import Any
 
+from sessionstore.exact import exact_text
 from sessionstore.operations.store import Store
 from sessionstore.persistence.engines import restore_database
 from sessionstore.persistence.engines.base import Progress
 from sessionstore.settings import load_settings
+
+# What the system takes. A name in it has a limit of its own, which the system tells.
+MAX_PATH_BYTES = 4096
 
 
 def back_up(store: Store, path: object, progress: Progress | None) -> None:
@@ -37,11 +42,16 @@ def restore(backup: str | Path, database_url: str | None = None, *, progress: Pr
 
 
 def _checked_path(path: object) -> Path:
-    if not isinstance(path, str | Path):
-        raise TypeError(f"path must be text or a Path, not {type(path).__name__}")
-    if "\0" in str(path):
+    text = exact_text(str(path) if isinstance(path, Path) else path, "path")
+    if "\0" in text:
         raise ValueError("path must not hold NUL characters")
-    return Path(path)
+    try:
+        size = len(os.fsencode(text))
+    except UnicodeEncodeError:
+        raise ValueError("path holds a lone surrogate, which is no valid text") from None
+    if size > MAX_PATH_BYTES:
+        raise ValueError(f"path has {size:,} bytes; the limit is {MAX_PATH_BYTES:,}")
+    return Path(text)
 
 
 def _checked_progress(progress: Progress | None) -> Progress | None:

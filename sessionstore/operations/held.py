@@ -15,6 +15,8 @@ from sessionstore.providers import CallState, ProviderCall
 # Room for a URL, which some services give.
 MAX_JOB_ID_CHARACTERS = 2000
 
+# What follows in a reason is what a provider said: for who looks at the ledger, and for no message.
+ANSWERED = "; it answered "
 ALLOWED = "a person gave leave to make it again"
 
 
@@ -31,14 +33,14 @@ def is_held(unit: UnitOfWork, call_id: str) -> bool:
 
 def attach_job(store: Store, call_id: str, job_id: str) -> bool:
     """The request had been accepted as that job: the session goes on with it."""
-    checked_identifier(call_id, "call_id")
+    call_id = checked_identifier(call_id, "call_id")
     columns = {"job_id": checked_job_id(store.codec, job_id), "reason": None}
     return store.engine.write(lambda unit: _decide(unit, call_id, CallState.SUBMITTED, columns))
 
 
 def allow_retry(store: Store, call_id: str) -> bool:
     """The request may be sent: again under its key, where the provider takes one, else as a new call."""
-    checked_identifier(call_id, "call_id")
+    call_id = checked_identifier(call_id, "call_id")
     return store.engine.write(lambda unit: _decide(unit, call_id, CallState.NOT_SENT, {"reason": ALLOWED}))
 
 
@@ -66,9 +68,10 @@ def checked_job_id(codec: SessionCodec[Any, Any], job_id: object) -> str:
 
 def held_error(call: ProviderCall) -> CallHeldError:
     """What to say of a held call to whoever wants its result."""
+    reason = str(call.reason).partition(ANSWERED)[0]
     return CallHeldError(
         f"scene {call.scene_number}: it is not known whether {call.provider} was paid for call {call.call_id} "
-        f"({call.reason}); look it up there, then attach_job() or allow_retry() (`sessionstore held`)",
+        f"({reason}); look it up there, then attach_job() or allow_retry() (`sessionstore held`)",
         session_id=call.session_id,
         scene_number=call.scene_number,
         provider=call.provider,

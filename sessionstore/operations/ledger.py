@@ -18,10 +18,11 @@ from sessionstore.errors import (
     SessionLockError,
     SessionManagerError,
 )
+from sessionstore.exact import exact_integer
 from sessionstore.identifiers import new_id
-from sessionstore.operations.failures import message_of
+from sessionstore.operations.failures import message_of, repr_of
 from sessionstore.operations.fencing import lost, write_fenced
-from sessionstore.operations.held import checked_job_id, held_error
+from sessionstore.operations.held import ANSWERED, checked_job_id, held_error
 from sessionstore.operations.scenes import checked_number
 from sessionstore.operations.store import Store
 from sessionstore.persistence.codec import fingerprint_of
@@ -44,7 +45,7 @@ class Purchase:
     def __init__(self, store: Store, lease: Lease, provider: Provider, scene_number: int, request: object) -> None:
         if not isinstance(provider, Provider):
             raise TypeError(f"provider must be a Provider, not {type(provider).__name__}")
-        checked_number(scene_number, "scene_number")
+        number = checked_number(scene_number, "scene_number")
         if store.engine.is_inside_transaction():
             raise SessionManagerError(
                 "call() was made inside a transaction; its steps are commits of their own, end it first"
@@ -52,7 +53,7 @@ class Purchase:
         self._store = store
         self._lease = lease
         self._provider = provider
-        self._key = (lease.session_id, scene_number, provider.name)
+        self._key = (lease.session_id, number, provider.name)
         self._model = type(request) if isinstance(request, BaseModel) else None
         self._text = store.codec.encode_document(request, "request")
         self._price: dict[str, Any] | None = None
@@ -141,7 +142,7 @@ class Purchase:
         try:
             job_id = checked_job_id(self._store.codec, answer)
         except (TypeError, ValueError) as error:
-            reason = f"submit returned no job id, but {answer!r:.200}: {message_of(error)}"
+            reason = f"submit returned no job id ({message_of(error)}){ANSWERED}{repr_of(answer)}"
             return self._record(call, CallState.HELD, {"reason": reason})
         return self._record(call, CallState.SUBMITTED, {"job_id": job_id, "reason": None, **price})
 
@@ -235,12 +236,14 @@ class Purchase:
         cost = None if self._provider.cost is None else self._provider.cost(request, result)
         if cost is None:
             return {}
-        micros, currency = Cost(*cost)
-        if isinstance(micros, bool) or not isinstance(micros, int) or not 0 <= micros <= MAX_COST_MICROS:
+        if not isinstance(cost, tuple) or len(cost) != len(Cost._fields):
+            raise TypeError(f"cost of provider {self._provider.name} must return a Cost, not {type(cost).__name__}")
+        micros, currency = exact_integer(cost[0]), cost[1]
+        if micros is None or not 0 <= micros <= MAX_COST_MICROS:
             raise ValueError(
                 f"cost of provider {self._provider.name} must be in integer millionths, from 0 to {MAX_COST_MICROS}"
             )
-        if not (isinstance(currency, str) and len(currency) == 3 and currency.isascii() and currency.isupper()):
+        if type(currency) is not str or len(currency) != 3 or not (currency.isascii() and currency.isupper()):
             raise ValueError(f"currency of provider {self._provider.name} must be three capital letters")
         return {"cost_micros": micros, "currency": currency}
 

@@ -1,14 +1,15 @@
 """Reading, changing and saving a session as one step that nobody gets in between."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from pydantic_core import to_json
 
 from sessionstore.errors import SessionNotFoundError
-from sessionstore.identifiers import checked_identifier
+from sessionstore.identifiers import checked_identifier, name_in_message
 from sessionstore.models import GenerationSession
 from sessionstore.operations.changes import CHANGEABLE, absent, apply_changes, encode_changes
 from sessionstore.operations.store import Store
@@ -18,28 +19,31 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Of keys that somebody made up, so many and so much of each is repeated.
-MAX_NAMES, MAX_NAME = 5, 32
+# Of keys that somebody made up, so many are repeated.
+MAX_NAMES = 5
 Operation = Callable[[GenerationSession[Any, Any]], T]
 
 
 def with_session_lock(store: Store, session_id: str, operation: Operation[T]) -> T:
     """Runs `operation` on the session and saves what it changed."""
-    checked_identifier(session_id, "session_id")
+    session_id = checked_identifier(session_id, "session_id")
     _require_callable(operation)
     return store.engine.write_alone(lambda unit: _operate(unit, session_id, operation))
 
 
 def update_atomically(store: Store, session_id: str, updates: Mapping[str, Any]) -> bool:
     """Saves several fields together."""
-    checked_identifier(session_id, "session_id")
+    session_id = checked_identifier(session_id, "session_id")
     if not isinstance(updates, Mapping):
         raise TypeError(f"updates must be a dict, not {type(updates).__name__}")
-    ignored = sorted(str(name) for name in updates.keys() - CHANGEABLE)
+    ignored = updates.keys() - CHANGEABLE
     if ignored:
-        named = ", ".join(name[:MAX_NAME] for name in ignored[:MAX_NAMES])
+        named = sorted(map(name_in_message, ignored))[:MAX_NAMES]
         logger.warning(
-            "atomic_session_update ignores %d keys: %s; %s can change", len(ignored), named, sorted(CHANGEABLE)
+            "atomic_session_update ignores %d keys: %s; %s can change",
+            len(ignored),
+            ", ".join(named),
+            sorted(CHANGEABLE),
         )
     changes = encode_changes(store.codec, updates)
 
@@ -56,7 +60,10 @@ def update_in_bulk(store: Store, session_ids: Iterable[str], operation: Operatio
     """Runs `operation` on each session, all in one transaction; one that fails is left as it was."""
     if isinstance(session_ids, str) or not isinstance(session_ids, Iterable):
         raise TypeError(f"session_ids must be a list of ids, not {type(session_ids).__name__}")
-    wanted = [checked_identifier(session_id, "session_ids") for session_id in session_ids]
+    most = store.settings.max_bulk_sessions
+    wanted = [checked_identifier(session_id, "session_ids") for session_id in islice(session_ids, most + 1)]
+    if len(wanted) > most:
+        raise ValueError(f"session_ids: at most {most:,} at once (setting max_bulk_sessions); make several calls")
     _require_callable(operation)
 
     def work(unit: UnitOfWork) -> int:
@@ -113,8 +120,10 @@ def _text_or_none(value: Any) -> bytes | None:
     try:
         if isinstance(value, BaseModel):
             return value.model_dump_json(round_trip=True, warnings=False).encode()
+        if isinstance(value, Iterator):
+            return None  # It may never end.
         if isinstance(value, list):
             return b",".join(_text_or_none(element) or b"?" for element in value) + b"]"
         return to_json(value, inf_nan_mode="constants")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -22,7 +22,7 @@ RECOVERED_MESSAGE = "Session recovered from corrupted state"
 
 def recover_corrupted(store: Store, session_id: str) -> bool:
     """Fails the session, keeping what still validates and setting the rest aside."""
-    checked_identifier(session_id, "session_id")
+    session_id = checked_identifier(session_id, "session_id")
 
     def work(unit: UnitOfWork) -> bool:
         parts, current = unit.sessions.stored_parts(session_id), unit.sessions.state(session_id)

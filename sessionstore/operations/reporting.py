@@ -9,6 +9,7 @@ from typing import Any
 
 from sessionstore.clock import as_utc_rounded_up
 from sessionstore.duration_classes import ends_reaching
+from sessionstore.exact import exact_integer, exact_text
 from sessionstore.identifiers import checked_identifier
 from sessionstore.models import MAX_INTEGER, Report
 from sessionstore.operations.changes import absent, milliseconds
@@ -49,9 +50,10 @@ def report(
     view = REPORTS[name]
     if "media_type" not in view.table.c:
         _refuse(name, media_type=media_type)
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_INTEGER):
+    newest = exact_integer(limit)
+    if limit is not None and (newest is None or not 1 <= newest <= MAX_INTEGER):
         raise ValueError(f"limit must be an integer from 1 to {MAX_INTEGER}, or None")
-    rows = store.engine.read(lambda unit: unit.reports.rows(view, window, limit))
+    rows = store.engine.read(lambda unit: unit.reports.rows(view, window, newest))
     return Report(name=name, columns=list(view.table.c.keys()), rows=rows)
 
 
@@ -78,10 +80,10 @@ def timeline(store: Store, session_id: str | None) -> Report:
 
 
 def _checked_name(name: object) -> str:
-    wanted = name.replace("-", "_") if isinstance(name, str) else name
-    if wanted not in NAMES:
+    wanted = exact_text(name, "name").replace("-", "_") if issubclass(type(name), str) else None
+    if wanted is None or wanted not in NAMES:
         raise ValueError(f"name must be a report: {', '.join(NAMES)}")
-    return str(wanted)
+    return wanted
 
 
 def _refuse(name: str, **given: object) -> None:

@@ -1,6 +1,7 @@
 """How sessions go: expiry, capacity, removal. Each leaves a tombstone, in the same transaction."""
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from sessionstore.clock import hours_before
 from sessionstore.errors import SessionCapacityError, SessionCorruptedError
 from sessionstore.events import DEPARTURE_ANNOUNCED_AS, EventType, SessionEvent
+from sessionstore.exact import exact_number
 from sessionstore.models import GenerationStatus, TombstoneReason
 from sessionstore.operations.store import Store
 from sessionstore.persistence.unit import UnitOfWork
@@ -220,6 +222,7 @@ def _max_age(store: Store, max_age_hours: float | None) -> float:
 
 
 def _checked_hours(hours: Any) -> float:
-    if isinstance(hours, bool) or not isinstance(hours, int | float) or not 0 <= hours < float("inf"):
+    number = exact_number(hours)
+    if number is None or not 0 <= number < math.inf:
         raise ValueError("max_age_hours must be a number of hours from 0 up")
-    return float(hours)
+    return number

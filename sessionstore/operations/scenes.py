@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from sessionstore.events import EventType
+from sessionstore.exact import exact_integer
 from sessionstore.identifiers import checked_identifier
 from sessionstore.models import MAX_INTEGER
 from sessionstore.operations.changes import Changes, apply_changes, milliseconds
@@ -17,14 +18,15 @@ def checked_number(value: object, name: str) -> int:
     Raises:
         ValueError: for anything but an integer from 0 up that a column can hold.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_INTEGER:
+    number = exact_integer(value)
+    if number is None or not 0 <= number <= MAX_INTEGER:
         raise ValueError(f"{name} must be an integer from 0 to {MAX_INTEGER}")
-    return value
+    return number
 
 
 def add(store: Store, session_id: str, scene: object) -> bool:
     """Inserts a scene, or replaces the one with its number where it stands."""
-    checked_identifier(session_id, "session_id")
+    session_id = checked_identifier(session_id, "session_id")
     encoded = store.codec.encode_scene(scene)
 
     return store.engine.write(lambda unit: save(unit, session_id, encoded))
@@ -43,7 +45,7 @@ def save(unit: UnitOfWork, session_id: str, scene: EncodedScene) -> bool:
 
 def replace_all(store: Store, session_id: str, scenes: Iterable[object]) -> bool:
     """Makes `scenes`, in their order, all that the session has."""
-    checked_identifier(session_id, "session_id")
+    session_id = checked_identifier(session_id, "session_id")
     changes = Changes(scenes=store.codec.encode_scenes(scenes))
 
     def work(unit: UnitOfWork) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from sessionstore.clock import as_utc, as_utc_rounded_up
 from sessionstore.errors import IdempotencyConflictError
 from sessionstore.events import EventType
+from sessionstore.exact import exact_integer, exact_text
 from sessionstore.identifiers import checked_identifier, new_id
 from sessionstore.models import (
     SECONDS_PER_HOUR,
@@ -29,7 +30,6 @@ from sessionstore.persistence.unit import UnitOfWork
 
 logger = logging.getLogger(__name__)
 
-MAX_PAGE_SESSIONS = 1000
 MAX_MEDIA_TYPE_BYTES = 255
 
 
@@ -44,7 +44,7 @@ def create(
     encoded = store.codec.encode_request(request)
     encoded_metadata = store.codec.encode_metadata({} if metadata is None else metadata)
     if idempotency_key is not None:
-        checked_identifier(idempotency_key, "idempotency_key")
+        idempotency_key = checked_identifier(idempotency_key, "idempotency_key")
     chosen_id = new_id(store.now()) if session_id is None else checked_identifier(session_id, "session_id")
 
     # An id that was made here belongs to nobody yet.
@@ -82,7 +82,7 @@ def _find_same(unit: UnitOfWork, session_id: str, idempotency_key: str | None, r
 
 def get(store: Store, session_id: str) -> GenerationSession[Any, Any] | None:
     """The session, with the access that this is."""
-    checked_identifier(session_id, "session_id")
+    session_id = checked_identifier(session_id, "session_id")
 
     session = store.engine.read(lambda unit: unit.sessions.get(session_id, accessed_at=unit.now))
     if session is None:
@@ -100,7 +100,7 @@ def update_status(
     expected_status: GenerationStatus | str | None,
 ) -> bool:
     """Changes the status, unless it is not the expected one."""
-    checked_identifier(session_id, "session_id")
+    session_id = checked_identifier(session_id, "session_id")
     fields = {"status": status} | ({} if error_message is None else {"error_message": error_message})
     changes = encode_changes(store.codec, fields)
     expected = None if expected_status is None else status_from(expected_status, "expected_status")
@@ -117,7 +117,7 @@ def update_status(
 
 def update_progress(store: Store, session_id: str, current_step: int, total_steps: int, description: str) -> bool:
     """Replaces the last tick; ticks leave nothing in the history."""
-    checked_identifier(session_id, "session_id")
+    session_id = checked_identifier(session_id, "session_id")
     columns = store.codec.encode_progress(
         {"current_step": current_step, "total_steps": total_steps, "description": description}
     )
@@ -135,7 +135,7 @@ def save_progress(unit: UnitOfWork, session_id: str, columns: Mapping[str, Any])
 
 def remove(store: Store, session_id: str) -> bool:
     """Deletes one session, leaving a tombstone."""
-    checked_identifier(session_id, "session_id")
+    session_id = checked_identifier(session_id, "session_id")
 
     def work(unit: UnitOfWork) -> bool:
         found = unit.sessions.state(session_id) is not None
@@ -148,7 +148,7 @@ def remove(store: Store, session_id: str) -> bool:
 
 def find_tombstone(store: Store, session_id: str) -> Tombstone | None:
     """Why a session is gone."""
-    checked_identifier(session_id, "session_id")
+    session_id = checked_identifier(session_id, "session_id")
     return store.engine.read(lambda unit: unit.history.find_tombstone(session_id))
 
 
@@ -189,8 +189,9 @@ def list_page(
     cursor: str | None,
 ) -> SessionPage[Any, Any]:
     """One page by key, not by offset: it costs the same wherever it lies."""
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_PAGE_SESSIONS:
-        raise ValueError(f"limit must be an integer from 1 to {MAX_PAGE_SESSIONS}")
+    size, largest = exact_integer(limit), store.settings.max_page_sessions
+    if size is None or not 1 <= size <= largest:
+        raise ValueError(f"limit must be an integer from 1 to {largest:,} (setting max_page_sessions)")
     chosen = SessionFilter(
         None if status is None else status_from(status),
         None if media_type is None else checked_text(media_type, "media_type", MAX_MEDIA_TYPE_BYTES),
@@ -199,9 +200,9 @@ def list_page(
     )
     after = None if cursor is None else _decode_cursor(cursor)
     # One more than asked for tells whether there is another page.
-    found = store.engine.read(lambda unit: unit.sessions.list_page(chosen, limit + 1, after))
-    sessions = found[:limit]
-    next_cursor = _encode_cursor(sessions[-1]) if len(found) > limit else None
+    found = store.engine.read(lambda unit: unit.sessions.list_page(chosen, size + 1, after))
+    sessions = found[:size]
+    next_cursor = _encode_cursor(sessions[-1]) if len(found) > size else None
     return SessionPage.model_construct(sessions=sessions, next_cursor=next_cursor)
 
 
@@ -212,7 +213,7 @@ def _encode_cursor(last: GenerationSession[Any, Any]) -> str:
 
 def _decode_cursor(cursor: str) -> tuple[datetime, str]:
     try:
-        created_at, session_id = base64.urlsafe_b64decode(cursor).decode().split(" ", 1)
+        created_at, session_id = base64.urlsafe_b64decode(exact_text(cursor, "cursor")).decode().split(" ", 1)
         moment = datetime.fromisoformat(created_at)
         if moment.tzinfo is not UTC:
             raise ValueError("a cursor of ours is in UTC")

@@ -18,6 +18,7 @@ from sessionstore.operations.listening import EveryProcessCallbacks
 from sessionstore.persistence.codec import SessionCodec
 from sessionstore.persistence.engines import open_engine
 from sessionstore.persistence.engines.gate import Place
+from sessionstore.persistence.payload import Limits
 from sessionstore.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
@@ -31,14 +32,13 @@ class Store:
     ) -> None:
         """Opens the database. Raises as `open_engine` does, and TypeError for models it cannot use."""
         self.settings = settings
-        self.clock = clock or utc_now
+        self.clock = utc_now if clock is None else clock
         if not callable(self.clock):
             raise TypeError(f"clock must be callable, not {type(clock).__name__}")
         self.now()
         self.callbacks = CallbackRegistry()
-        self.codec: SessionCodec[Any, Any] = SessionCodec(
-            request_model, scene_model, self.clock, settings.max_payload_bytes
-        )
+        limits = Limits(settings.max_payload_bytes, settings.max_payload_depth, settings.max_scenes)
+        self.codec: SessionCodec[Any, Any] = SessionCodec(request_model, scene_model, self.clock, limits)
         self.accesses = AccessTimes()
         self.engine = open_engine(settings, clock=self.clock, codec=self.codec, callbacks=self.callbacks)
         self.clock_jumps = ClockJumps(

@@ -59,7 +59,7 @@ class Upkeep:
 
     def wait_for_cleanup(self, timeout: float) -> bool:
         """Has a cleanup pass run now, and waits for it."""
-        return self._loop.wait_for_pass(self._cleanup, timeout)
+        return self._loop.wait_for_pass(self._cleanup, min(checked_timeout(timeout, "max_wait"), LONGEST_WAIT_SECONDS))
 
     def leave(self) -> bool:
         """As `shut_down` with its usual timeout; a forked child that leaves its parent's block has nothing to close."""

@@ -26,7 +26,7 @@ class SessionWatch(Iterator[SessionChange[RequestT, SceneT]], Generic[RequestT, 
 
     def __init__(self, store: Store, session_id: str, after: str | None, timeout: float | None) -> None:
         self._store = store
-        self._session_id = checked_identifier(session_id, "session_id")
+        self._session_id = session_id = checked_identifier(session_id, "session_id")
         self._timeout = None if timeout is None else checked_timeout(timeout, "timeout")
         _require_outside(store, "watch()")
         if after is None:

@@ -10,13 +10,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, Generic, Protocol
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
+from pydantic_core import ErrorDetails, from_json
 
 from sessionstore.clock import Clock
 from sessionstore.errors import SessionCorruptedError
+from sessionstore.identifiers import name_in_message
 from sessionstore.models import (
     MAX_INTEGER,
     GenerationSession,
@@ -25,7 +27,7 @@ from sessionstore.models import (
     RequestT,
     SceneT,
 )
-from sessionstore.persistence.payload import checked_text, json_text, model_text
+from sessionstore.persistence.payload import Limits, checked_text, json_text, model_text
 
 _STATUSES = {status.value: status for status in GenerationStatus}
 _make_progress = ProgressUpdate.__pydantic_validator__.validate_python
@@ -77,9 +79,7 @@ class EncodedScene:
 class SessionCodec(Generic[RequestT, SceneT]):
     """Encodes and decodes the parts of a session for one request model and one scene model. Stateless."""
 
-    def __init__(
-        self, request_model: type[RequestT], scene_model: type[SceneT], clock: Clock, max_payload_bytes: int
-    ) -> None:
+    def __init__(self, request_model: type[RequestT], scene_model: type[SceneT], clock: Clock, limits: Limits) -> None:
         for model, name in ((request_model, "request_model"), (scene_model, "scene_model")):
             if not (isinstance(model, type) and issubclass(model, BaseModel)):
                 raise TypeError(f"{name} must be a pydantic model class")
@@ -89,7 +89,7 @@ class SessionCodec(Generic[RequestT, SceneT]):
         self._scene_model = scene_model
         self._session_model = GenerationSession[request_model, scene_model]  # type: ignore[valid-type]
         self._clock = clock
-        self._max_bytes = max_payload_bytes
+        self.limits = limits
 
     # Encoding: what cannot be stored raises ValueError, which pydantic's ValidationError is too.
 
@@ -116,18 +116,24 @@ class SessionCodec(Generic[RequestT, SceneT]):
         """All of `scenes`, in order; a number given twice is refused."""
         if isinstance(scenes, str | Mapping) or not isinstance(scenes, Iterable):
             raise TypeError(f"scenes must be a list of scenes, not {type(scenes).__name__}")
-        encoded = [self.encode_scene(scene) for scene in scenes]
+        encoded = [self.encode_scene(scene) for scene in islice(scenes, self.limits.scenes + 1)]
+        self.require_room(len(encoded))
         times_given = Counter(scene.scene_number for scene in encoded)
         twice = [number for number, times in times_given.items() if times > 1]
         if twice:
             raise ValueError(f"scene_number must be given once each; given again: {twice[:MAX_FAULTS_NAMED]}")
         return encoded
 
+    def require_room(self, scenes: int) -> None:
+        """Raises ValueError when a session may not have so many."""
+        if scenes > self.limits.scenes:
+            raise ValueError(f"scenes: a session has at most {self.limits.scenes:,} (setting max_scenes)")
+
     def encode_metadata(self, metadata: object) -> str:
         """`metadata`, a JSON object."""
         if not isinstance(metadata, Mapping):
             raise TypeError(f"metadata must be a dict, not {type(metadata).__name__}")
-        return json_text(dict(metadata), "metadata", self._max_bytes)
+        return json_text(dict(metadata), "metadata", self.limits)
 
     def encode_progress(self, progress: object) -> dict[str, Any]:
         """The three progress columns; None empties them."""
@@ -142,22 +148,22 @@ class SessionCodec(Generic[RequestT, SceneT]):
         return {
             "progress_step": valid.current_step,
             "progress_total": valid.total_steps,
-            "progress_description": checked_text(valid.description, "description", self._max_bytes),
+            "progress_description": checked_text(valid.description, "description", self.limits.bytes),
         }
 
     def encode_document(self, document: object, name: str) -> str:
         """A pydantic model, or whatever else JSON can hold."""
         if isinstance(document, BaseModel):
-            return model_text(document, name, self._max_bytes)
-        return json_text(document, name, self._max_bytes)
+            return model_text(document, name, self.limits)
+        return json_text(document, name, self.limits)
 
     def checked_text(self, text: object, name: str) -> str:
         """Text that a column can hold."""
-        return checked_text(text, name, self._max_bytes)
+        return checked_text(text, name, self.limits.bytes)
 
     def encode_error_message(self, error_message: object) -> str | None:
         """The text of an error, or None."""
-        return None if error_message is None else checked_text(error_message, "error_message", self._max_bytes)
+        return None if error_message is None else checked_text(error_message, "error_message", self.limits.bytes)
 
     def is_same_request(self, stored: str, given: EncodedRequest) -> bool:
         """Whether two stored requests ask for the same, whatever the order of their fields.
@@ -172,7 +178,7 @@ class SessionCodec(Generic[RequestT, SceneT]):
             raise TypeError(f"{name} must be a {model.__name__}, not {type(value).__name__}")
         try:
             given = value if type(value) is model or isinstance(value, BaseModel) else model.model_validate(value)
-            text = model_text(given, name, self._max_bytes)
+            text = model_text(given, name, self.limits)
             return _read(model, text), text
         except ValidationError as error:
             raise _named(error, name) from None
@@ -198,7 +204,7 @@ class SessionCodec(Generic[RequestT, SceneT]):
             where = "progress"
             progress = self._decode_progress(row)
         except (ValueError, KeyError) as error:
-            raise corrupted(row.session_id, where) from error
+            raise corrupted(row.session_id, where, error) from None
         # All that is in it has been looked at; to have it validated again would cost as much as reading three scenes.
         return self._session_model.snapshot(
             {
@@ -245,10 +251,14 @@ class SessionCodec(Generic[RequestT, SceneT]):
         return progress
 
 
-def corrupted(session_id: str, where: str) -> SessionCorruptedError:
-    """What to say of a session of which a part cannot be read any more."""
+def corrupted(session_id: str, where: str, error: Exception) -> SessionCorruptedError:
+    """What to say of a session of which a part cannot be read any more. To be raised instead of `error`.
+
+    Not from it: what pydantic and the JSON parser say repeats what is stored.
+    """
+    faults = f" ({_named(error, where)})" if isinstance(error, ValidationError) else ""
     return SessionCorruptedError(
-        f"session {session_id!r}: the stored {where} no longer validates; "
+        f"session {session_id!r}: the stored {where} no longer validates{faults}; "
         "recover_corrupted_session() resets it and keeps what is still good",
         session_id=session_id,
         where=where,
@@ -272,9 +282,19 @@ def _require_types(row: SessionColumns) -> None:
 def _named(error: ValidationError, name: str) -> ValueError:
     """Says in one line which fields do not validate, and why; pydantic's own message takes three for each."""
     details = error.errors(include_url=False, include_context=False, include_input=False)
-    faults = [".".join([name, *map(str, detail["loc"])]) + f": {detail['msg']}" for detail in details]
+    faults = [f"{name}{''.join(map(_step, detail['loc']))}: {_complaint(detail)}" for detail in details]
     more = f" (and {len(faults) - MAX_FAULTS_NAMED} more)" if len(faults) > MAX_FAULTS_NAMED else ""
     return ValueError("; ".join(faults[:MAX_FAULTS_NAMED]) + more)
+
+
+def _step(step: int | str) -> str:
+    """Of a path: a field, an index, or a key of a dictionary, which is a value of somebody's."""
+    return f".{step}" if isinstance(step, int) else f".{name_in_message(step)}"
+
+
+def _complaint(detail: ErrorDetails) -> str:
+    # What a mapping's own method raised stands behind a comma, and may say anything.
+    return detail["msg"].partition(", error: ")[0] if detail["type"] == "mapping_type" else detail["msg"]
 
 
 def fingerprint_of(document: str) -> str:

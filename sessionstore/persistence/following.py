@@ -158,7 +158,7 @@ class ChangeRepository:
             rows = self._statements.rows(EVENTS_OF, {"id": session_id, "after": after})
             return [RecordedEvent(**row._asdict() | {"status": GenerationStatus(row.status)}) for row in rows]
         except (ValueError, TypeError) as error:
-            raise corrupted(session_id, "history") from error
+            raise corrupted(session_id, "history", error) from None
 
     def events_of_all(self, after: int, limit: int) -> list[Any]:
         """Rows of event_id, session_id, event_type, status behind an event, in the order of the commits."""

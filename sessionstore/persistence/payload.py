@@ -5,8 +5,9 @@ and PostgreSQL refuses NUL in text. So each value is looked at before any work i
 path that leads to it, never by repeating it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from math import isfinite
@@ -15,48 +16,58 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import to_json
 
+from sessionstore.exact import exact_text
+from sessionstore.identifiers import name_in_message
+
 SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1
-# Deeper than any hand-made document, and far from the interpreter's recursion limit.
-MAX_DEPTH = 64
-MAX_NAME = 64
+TOO_DEEP = "is nested deeper"
+NOT_FINITE = "is NaN or infinite, which JSON cannot hold; use null or text"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one document may hold, and a session of scenes: the settings `max_payload_...` and `max_scenes`."""
+
+    bytes: int
+    depth: int
+    scenes: int
 
 
 def checked_text(value: object, name: str, max_bytes: int) -> str:
-    """`value`, when it is text that a TEXT column can hold.
+    """`value` as plain text, when a TEXT column can hold it.
 
     Raises:
         TypeError: when it is no text.
         ValueError: when it holds NUL or a lone surrogate, or is longer than `max_bytes` in UTF-8.
     """
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be text, not {type(value).__name__}")
-    if "\0" in value:
+    text = exact_text(value, name)
+    if "\0" in text:
         raise ValueError(f"{name} must not hold NUL characters")
-    if value.isascii():
-        size = len(value)
-    elif _is_text(value):
-        size = len(value.encode())
+    if text.isascii():
+        size = len(text)
+    elif _is_text(text):
+        size = len(text.encode())
     else:
         raise ValueError(f"{name} holds a lone surrogate, which is no valid text")
     if size > max_bytes:
         _check_size(size, name, max_bytes)
-    return value
+    return text
 
 
-def json_text(document: Any, name: str, max_bytes: int) -> str:
+def json_text(document: Any, name: str, limits: Limits) -> str:
     """A document of plain values as compact JSON text.
 
     Raises:
         ValueError: naming the path to the first value that is no JSON, is not finite, is an integer beyond
-            64 bits, holds a lone surrogate or is nested too deep; or when the whole is over `max_bytes`.
+            64 bits, holds a lone surrogate or is nested too deep; or when the whole is too large.
     """
-    _refuse(_fault_in(document, MAX_DEPTH, only_json=True), name)
+    _refuse(_fault_in(document, limits.depth, only_json=True), name, limits)
     encoded = to_json(document)
-    _check_size(len(encoded), name, max_bytes)
+    _check_size(len(encoded), name, limits.bytes)
     return encoded.decode()
 
 
-def model_text(model: BaseModel, name: str, max_bytes: int) -> str:
+def model_text(model: BaseModel, name: str, limits: Limits) -> str:
     """A model as compact JSON text: by field name, without computed fields, values of other types its own way.
 
     Raises:
@@ -66,20 +77,20 @@ def model_text(model: BaseModel, name: str, max_bytes: int) -> str:
     if _is_plain(model):
         with suppress(ValueError):
             encoded = serializer.to_json(model, **_AS_STORED)
-            if len(encoded) <= max_bytes:
+            if len(encoded) <= limits.bytes:
                 return encoded.decode()
     try:
         document = serializer.to_python(model, **_AS_STORED)
-        fault = _fault_in(document, MAX_DEPTH, only_json=False)
+        fault = _fault_in(document, limits.depth, only_json=False)
         text = "" if fault else serializer.to_json(model, **_AS_STORED).decode()
-    except (ValueError, RecursionError) as error:
-        # Without the error's own text, which may repeat the value.
-        raise ValueError(f"{name} holds a value that pydantic cannot write as JSON; convert it first") from error
-    _refuse(fault, name)
+    except (ValueError, RecursionError):
+        # Without the error itself, which may repeat the value.
+        raise ValueError(f"{name} holds a value that pydantic cannot write as JSON; convert it first") from None
+    _refuse(fault, name, limits)
     size = len(text) if text.isascii() else len(text.encode())
-    if size > max_bytes:
+    if size > limits.bytes:
         largest = max(document, key=lambda field: len(str(document[field])))
-        _check_size(size, f"{name} (mostly {largest[:MAX_NAME]})", max_bytes)
+        _check_size(size, f"{name} (mostly {name_in_message(largest)})", limits.bytes)
     return text
 
 
@@ -113,9 +124,11 @@ def _has_serializer(schema: Any) -> bool:
 _AS_STORED: Any = {"round_trip": True, "by_alias": False, "warnings": False}
 
 
-def _refuse(fault: "Fault | None", name: str) -> None:
+def _refuse(fault: "Fault | None", name: str, limits: Limits) -> None:
     if fault is not None:
         path, complaint = fault
+        if complaint is TOO_DEEP:
+            path, complaint = "", f"{complaint} than {limits.depth} levels (setting max_payload_depth)"
         raise ValueError(f"{name}{path} {complaint}")
 
 
@@ -126,21 +139,25 @@ Fault = tuple[str, str]
 def _fault_in(value: Any, depth: int, only_json: bool) -> Fault | None:
     """The first fault. Paths are put together on the way out: most documents have none, and are written often."""
     fault: Fault | None = None
-    if isinstance(value, str):
+    # The type is asked, not the value: a proxy says that it is what it stands for.
+    kind = type(value)
+    if issubclass(kind, str):
         if not _is_text(value):
             fault = "", "holds a lone surrogate, which is no valid text"
-    elif value is None or isinstance(value, bool):
+    elif value is None or kind is bool:
         pass
-    elif isinstance(value, int | float):
+    elif issubclass(kind, int | float):
         fault = _fault_of_number(value)
-    elif not isinstance(value, Mapping | list | tuple):
+    elif not issubclass(kind, Mapping | list | tuple):
         if hasattr(value, "get_secret_value"):
             fault = "", "hides its value, and only stars would be stored; use a plain type"
+        elif isinstance(value, Iterator):
+            fault = "", "is an iterator, which may never end; make it a list"
         elif only_json:
-            fault = "", f"is a {type(value).__name__}, which is no JSON; convert it first"
+            fault = "", f"is a {kind.__name__}, which is no JSON; convert it first"
     elif depth == 0:
-        fault = "", f"is nested deeper than {MAX_DEPTH} levels"
-    elif isinstance(value, Mapping):
+        fault = "", TOO_DEEP
+    elif issubclass(kind, Mapping):
         fault = _fault_of_items(value, depth - 1, only_json)
     else:
         fault = _fault_of_elements(value, depth - 1, only_json)
@@ -168,25 +185,24 @@ def _fault_of_items(mapping: Mapping[Any, Any], depth: int, only_json: bool) -> 
             return "", "has a key with a lone surrogate, which is no valid text"
         fault = _fault_in(item, depth, only_json)
         if fault is not None:
-            # A key may be as long as it likes, and is a value of somebody's: only names are repeated.
-            step = f".{key}" if key.isidentifier() and len(key) <= MAX_NAME else "[...]"
-            return step + fault[0], fault[1]
+            return f".{name_in_message(key)}{fault[0]}", fault[1]
     return None
 
 
 def _fault_of_number(value: float) -> Fault | None:
     if isinstance(value, float):
-        return None if isfinite(value) else ("", "is NaN or infinite, which JSON cannot hold; use null or text")
-    if SMALLEST_INTEGER <= value <= LARGEST_INTEGER:
+        return None if isfinite(float.__float__(value)) else ("", NOT_FINITE)
+    if SMALLEST_INTEGER <= int.__int__(value) <= LARGEST_INTEGER:
         return None
     return "", "is an integer beyond 64 bits; store it as text"
 
 
 def _is_text(value: str) -> bool:
-    if value.isascii():
+    # By the methods of text itself, whatever a subclass makes of them.
+    if str.isascii(value):
         return True
     try:
-        value.encode()
+        str.encode(value)
     except UnicodeEncodeError:
         return False
     return True

@@ -142,6 +142,7 @@ COUNT_SCENE = (
     .values(scenes_done=sessions.scenes_done + case((_is_saved, 0), else_=1))
     .returning(
         func.coalesce(sessions.status_since, sessions.started_at, sessions.created_at).label("status_since"),
+        sessions.scenes_done,
         select(func.max(scenes.updated_at)).where(scenes.session_id == bindparam("id")).scalar_subquery().label("last"),
     )
 )
@@ -237,7 +238,7 @@ class SessionRepository:
         try:
             row = self._statements.first(GET_SESSION, {"id": session_id})
         except (ValueError, TypeError) as error:
-            raise corrupted(session_id, "times") from error
+            raise corrupted(session_id, "times", error) from None
         if row is None:
             return None
         if accessed_at is not None:
@@ -354,11 +355,14 @@ class SessionRepository:
         """Inserts the scene behind the others, or replaces the one with its number in its place.
 
         Returns since when it was made: since the scene before, or since the session has its status; None when absent.
+        Raises ValueError when the session has as many as it may.
         """
         key = {"id": session_id, "number": scene.scene_number}
         known = self._statements.first(COUNT_SCENE, {**key, "now": self._now})
         if known is None:
             return None
+        if known.scenes_done > self._codec.limits.scenes and scene.scene_number not in self.scene_numbers(session_id):
+            self._codec.require_room(known.scenes_done)
         self._statements.change(
             SAVE_SCENE,
             {

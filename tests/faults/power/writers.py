@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sessionstore import DatabaseUnavailableError, SessionManager
-from sessionstore.persistence.engines.sqlite import checkpoints, copies, engine, schema
+from sessionstore.persistence.engines.sqlite import checkpoints, engine, schema
 from sessionstore.persistence.engines.sqlite.connections import connect
 from tests.concurrency import manager_on
 from tests.faults.injection.shim import mark
@@ -44,7 +44,7 @@ def open_and_write(say: Say, database: str) -> None:
 def back_up(say: Say, database: str, is_synced: bool) -> None:
     """Writes, copies the store both ways while it is open, and writes on; a copy is marked once it returned."""
     if not is_synced:
-        copies._sync_file = copies.sync_folder = lambda path: None  # type: ignore[assignment,attr-defined]
+        publishing._sync_file = publishing.sync_folder = lambda path: None  # type: ignore[attr-defined]
     with manager_on(Path(database)) as manager:
         for number in range(3):
             for step in (Step.CREATED, Step.PROGRESSED, Step.ONE_SCENE):

@@ -5,6 +5,7 @@ bookkeeping of them costs as much as a small write, and it closes a connection t
 when nobody can tell any more whether that commit happened.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from functools import partial
@@ -27,6 +28,11 @@ SLOW_HOLDER_POLL_SECONDS = 0.001
 # A WAL file that once grew (a long reader, a large cleanup) is cut back to this when it starts over.
 JOURNAL_SIZE_LIMIT_BYTES = 16 * 1024 * 1024
 
+# SQLAlchemy logs statements for who asks for them. Parameters it leaves out when told to; rows, at level DEBUG, never:
+# there are stories in them.
+LOGGING_NAME = "sessionstore"
+logging.getLogger(f"sqlalchemy.engine.Engine.{LOGGING_NAME}").addFilter(lambda record: record.msg != "Row %r")
+
 
 def connect(
     path: Path, *, durability: str, foreign_keys: bool = True, busy_timeout_ms: int = BUSY_TIMEOUT_MS
@@ -39,6 +45,10 @@ def connect(
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
     connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+    # The file may be somebody else's: what is in its schema calls no function that could do more than compute, and a
+    # page that was made up is found out before it is read.
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
     connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_SIZE_LIMIT_BYTES}")
     # Never by itself: on SQLite 3.7.0 to 3.51.2 a checkpoint that runs beside a commit can lose it. See checkpoints.
     connection.execute("PRAGMA wal_autocheckpoint = 0")
@@ -49,7 +59,15 @@ def connect(
 
 def sqlalchemy_engine(creator: Callable[[], sqlite3.Connection], database: str) -> Engine:
     """SQLAlchemy over such connections; errors leave it as the store's own. `database` is named in them."""
-    engine = create_engine("sqlite://", module=sqlite3, creator=creator, poolclass=NullPool, paramstyle="named")
+    engine = create_engine(
+        "sqlite://",
+        module=sqlite3,
+        creator=creator,
+        poolclass=NullPool,
+        paramstyle="named",
+        hide_parameters=True,
+        logging_name=LOGGING_NAME,
+    )
 
     @event.listens_for(engine, "handle_error", retval=True)
     def _translate(context: ExceptionContext) -> BaseException | None:

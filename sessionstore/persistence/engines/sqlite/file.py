@@ -44,7 +44,10 @@ class DatabaseFile:
             raise ValueError("database_url: the path must not hold NUL characters or lone surrogates")
         if len(os.fsencode(path)) > MAX_PATH_BYTES:
             raise ValueError(f"database_url: the path is longer than {MAX_PATH_BYTES} bytes")
-        self._given = Path(path).expanduser().absolute()
+        try:
+            self._given = Path(path).expanduser().absolute()
+        except RuntimeError:
+            raise ValueError("database_url: there is no such user; give a path without ~") from None
         # SQLite keeps the WAL beside the file itself, not beside a link to it.
         try:
             self.path = self._given.resolve()

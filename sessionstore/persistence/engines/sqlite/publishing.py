@@ -13,6 +13,8 @@ from sessionstore.persistence.engines.sqlite.file import sync_folder
 PARTIAL = re.compile(r"\..+\.(\d+)\.partial")
 # What SQLite may keep beside a file.
 BESIDE = ("-wal", "-shm", "-journal")
+# Of a path in a message: its end, which is what was given.
+MAX_SHOWN_CHARACTERS = 300
 
 
 def publish(write: Callable[[Path], object], target: Path) -> None:
@@ -21,11 +23,14 @@ def publish(write: Callable[[Path], object], target: Path) -> None:
     Raises:
         DatabaseUnavailableError: when something has that name, or the file cannot be made.
     """
-    target = target.expanduser().absolute()
+    try:
+        target = target.expanduser().absolute()
+    except RuntimeError as error:
+        raise refused(target, "there is no such user; give a path without ~") from error
     if os.path.lexists(target):
         raise _taken(target)
-    if not target.parent.is_dir():
-        raise refused(target, f"the folder {target.parent} does not exist; create it first")
+    if not os.path.isdir(target.parent):
+        raise refused(target, "its folder does not exist; create it first")
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     with _translating(target):
         # Outside the block that removes it: what is there is another thread's, which copies to the same name.
@@ -39,7 +44,8 @@ def publish(write: Callable[[Path], object], target: Path) -> None:
             sync_folder(target.parent)
     finally:
         for leftover in (partial, *(Path(f"{partial}{ending}") for ending in BESIDE)):
-            with suppress(FileNotFoundError):
+            # Of a name that is too long there is none; why the copy failed is what has to be told.
+            with suppress(OSError):
                 leftover.unlink()
 
 
@@ -58,7 +64,10 @@ def _taken(target: Path) -> DatabaseUnavailableError:
 
 
 def refused(target: Path, why: str) -> DatabaseUnavailableError:
-    return DatabaseUnavailableError(f"{target}: {why}")
+    shown = str(target) if str(target).isprintable() else ascii(str(target))
+    if len(shown) > MAX_SHOWN_CHARACTERS:
+        shown = f"...{shown[-MAX_SHOWN_CHARACTERS:]}"
+    return DatabaseUnavailableError(f"{shown}: {why}")
 
 
 def _sync_file(path: Path) -> None:
