@@ -4,9 +4,13 @@ import itertools
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from sessionstore import GenerationSession, SessionManager
 from tests.concurrency import ask, engine_of, request
+
+# A manager that does nothing of its own accord, so that whoever is inside it later was left behind.
+QUIET: dict[str, Any] = {"durability": "normal", "recovery_interval": None, "summary_interval": None}
 
 
 class Ledger:

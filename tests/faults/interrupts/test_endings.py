@@ -21,9 +21,11 @@ from tests.concurrency import (
     scene,
     wait_until,
 )
-from tests.faults.interrupts.ledger import Ledger
+from tests.faults.interrupts.ledger import QUIET, Ledger
 from tests.faults.interrupts.processes import LeavingWorker
 from tests.faults.tally import Extent, Tally
+
+pytestmark = pytest.mark.timeout(1800)
 
 DEATHS, LONG_DEATHS = 1, 25
 EXITS, LONG_EXITS = 2, 40
@@ -60,7 +62,7 @@ def test_a_thread_that_dies_inside_a_call_holds_up_nobody(
     database: Path, death: Callable[[SessionManager], None], extent: Extent, tally: Tally
 ) -> None:
     count = extent(DEATHS, LONG_DEATHS)
-    with manager_on(database, durability="normal", lock_timeout=5) as manager:
+    with manager_on(database, **QUIET, lock_timeout=5) as manager:
         manager.create_session(request(), session_id="a")
         for number in range(count):
             with Holder(manager):

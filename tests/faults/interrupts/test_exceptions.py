@@ -16,9 +16,11 @@ import pytest
 from sessionstore.persistence.engines.sqlite.group_commit import Group, GroupCommit
 from sessionstore.persistence.engines.sqlite.queue import Turn
 from tests.concurrency import PATIENCE_SECONDS, Caller, manager_on, wait_until
-from tests.faults.interrupts.ledger import Ledger
+from tests.faults.interrupts.ledger import QUIET, Ledger
 from tests.faults.tally import Extent, Tally
 from tests.interruption import Interruption, interrupt, unraisable_ones
+
+pytestmark = pytest.mark.timeout(1800)
 
 # In the middle of whatever it is doing, some writes after it began.
 LONGEST_LIFE_SECONDS = 0.01
@@ -75,7 +77,7 @@ def test_a_lone_writer_that_is_interrupted_leaves_no_transaction_open(
 
 def interrupt_lone_writers(database: Path, chance: random.Random, count: int) -> list[str]:
     """What was found after one of so many interruptions, if anything."""
-    with unraisable_ones(), manager_on(database, durability="normal", lock_timeout=5) as manager:
+    with unraisable_ones(), manager_on(database, **QUIET, lock_timeout=5) as manager:
         ledger = Ledger(database, manager)
         victims = Victims(ledger, chance)
         for _ in range(count):
@@ -90,7 +92,7 @@ def test_writers_of_a_group_go_on_when_their_leader_or_one_of_them_is_interrupte
     database: Path, extent: Extent, chance: random.Random, tally: Tally
 ) -> None:
     count = extent(IN_A_GROUP, LONG_IN_A_GROUP)
-    with unraisable_ones(), manager_on(database, durability="normal", lock_timeout=10) as manager:
+    with unraisable_ones(), manager_on(database, **QUIET, lock_timeout=10) as manager:
         ledger = Ledger(database, manager)
         victims = Victims(ledger, chance)
         for _ in range(THREADS):
@@ -128,7 +130,7 @@ def test_signals_that_raise_in_a_writing_main_thread_cost_nobody_a_write(
     assert threading.current_thread() is threading.main_thread()
     with ExitStack() as stack:
         swallowed: list[Any] = stack.enter_context(unraisable_ones())
-        manager = stack.enter_context(manager_on(database, durability="normal", lock_timeout=10))
+        manager = stack.enter_context(manager_on(database, **QUIET, lock_timeout=10))
         ledger = Ledger(database, manager)
         others = Victims(ledger, chance)
         for _ in range(2):

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sessionstore import DatabaseUnavailableError, SessionManager
-from sessionstore.persistence.engines.sqlite import checkpoints, engine, schema
+from sessionstore.persistence.engines.sqlite import checkpoints, engine, publishing, schema
 from sessionstore.persistence.engines.sqlite.connections import connect
 from tests.concurrency import manager_on
 from tests.faults.injection.shim import mark

@@ -10,6 +10,8 @@ _WHAT_TO_DO = {
     sqlite3.SQLITE_FULL: "the disk is full; nothing was changed, make room and try again",
     sqlite3.SQLITE_IOERR: "reading or writing failed; look at the disk and the system's log, then try again",
     sqlite3.SQLITE_READONLY: "it cannot be written; check the permissions of the file and of its folder",
+    sqlite3.SQLITE_READONLY_ROLLBACK: "a -journal lies beside it, of a write that was cut off or of another database; "
+    "if it came there with a copy, move it away",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that the folder exists and may be written",
     sqlite3.SQLITE_PERM: "access was denied; check the permissions of the file and of its folder",
     sqlite3.SQLITE_NOTADB: "it is no SQLite database, or its first page is damaged; give another file or a backup",
@@ -41,7 +43,8 @@ def lock_timeout_error(lock_timeout: float) -> SessionLockError:
 
 def translated(error: sqlite3.Error, database: str) -> DatabaseUnavailableError:
     """The store's error for one of the driver's."""
-    advice = _WHAT_TO_DO.get(_primary_code(error), "SQLite refused it")
+    code = getattr(error, "sqlite_errorcode", 0)
+    advice = _WHAT_TO_DO.get(code) or _WHAT_TO_DO.get(_primary_code(error), "SQLite refused it")
     return DatabaseUnavailableError(
         f"{database}: {advice} ({_name(error)})", in_doubt=False, is_damaged=is_damage(error)
     )
