@@ -1,8 +1,12 @@
 """Who opens which database: in a race, from Alembic's command line, and at revisions that are not the code's."""
 
 import os
+import sqlite3
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +14,11 @@ import pytest
 from alembic import command
 from alembic.config import Config
 
-from sessionstore import DatabaseUnavailableError, SchemaError
+from sessionstore import DatabaseUnavailableError, SchemaError, SessionLockError
+from sessionstore.persistence.engines.sqlite import schema
+from sessionstore.persistence.engines.sqlite.errors import is_busy
 from sessionstore.persistence.migrations import SCHEMA_REVISION
+from tests.concurrency import Caller, manager_on
 from tests.conftest import OpenManager
 from tests.dumps import file_bytes, query, revision
 
@@ -45,6 +52,45 @@ def test_four_processes_that_race_to_open_the_same_new_file_all_succeed(
     assert {each["session_id"] for each in open_manager().get_all_sessions_info()} == {
         f"racer-{number}" for number in range(4)
     }
+
+
+@contextmanager
+def somebody_who_makes(database: Path) -> Iterator[sqlite3.Connection]:
+    """A connection in the state of one that is about to make the same new file: it has the lock for its first write."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield connection
+
+
+def test_an_opening_waits_for_who_makes_the_same_file_although_sqlite_does_not(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = threading.Event()
+
+    def noted(error: sqlite3.Error) -> bool:
+        refused.set()
+        return is_busy(error)
+
+    monkeypatch.setattr(schema, "is_busy", noted)
+    with somebody_who_makes(database) as other:
+        opening = Caller(lambda: manager_on(database).shutdown())
+        assert refused.wait(30)
+        other.execute("ROLLBACK")
+        assert opening.finish()
+    assert query(database, "PRAGMA journal_mode") == [("wal",)]
+
+
+def test_an_opening_beside_who_never_ends_making_the_same_file_ends_with_the_lock_timeout(database: Path) -> None:
+    with somebody_who_makes(database), pytest.raises(SessionLockError, match=r"within 0\.1 s"):
+        manager_on(database, lock_timeout=0.1)
+
+
+def test_control_without_trying_again_such_an_opening_fails_at_once(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "_execute_patiently", lambda driver, statement, _: driver.execute(statement).fetchone())
+    with somebody_who_makes(database), pytest.raises(DatabaseUnavailableError, match="SQLITE_BUSY"):
+        manager_on(database)
 
 
 def test_alembics_own_commands_work_in_the_checkout_on_the_database_of_the_environment(database: Path) -> None:

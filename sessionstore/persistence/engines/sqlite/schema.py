@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -90,12 +91,12 @@ def _switch_to_wal(file: DatabaseFile, lock_timeout: float) -> None:
 
     Tried again while busy: the first switch fails under a simultaneous first open, whatever the busy timeout.
     """
-    with closing(connect(file.path, durability="full")) as driver:
-        mode = _execute_patiently(driver, "PRAGMA journal_mode", lock_timeout)
+    with closing(connect(file.path, durability="full", busy_timeout_ms=0)) as driver:
+        (mode,) = _execute_patiently(driver, "PRAGMA journal_mode", lock_timeout)
         if mode != "wal":
             # Has an effect before the first page is written only.
-            driver.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            mode = _execute_patiently(driver, "PRAGMA journal_mode = WAL", lock_timeout)
+            _execute_patiently(driver, "PRAGMA auto_vacuum = INCREMENTAL", lock_timeout)
+            (mode,) = _execute_patiently(driver, "PRAGMA journal_mode = WAL", lock_timeout)
     if mode != "wal":
         raise DatabaseUnavailableError(
             f"{file}: SQLite cannot use write-ahead logging here (journal mode stays {mode}); "
@@ -103,11 +104,12 @@ def _switch_to_wal(file: DatabaseFile, lock_timeout: float) -> None:
         )
 
 
-def _execute_patiently(driver: sqlite3.Connection, statement: str, lock_timeout: float) -> str:
+def _execute_patiently(driver: sqlite3.Connection, statement: str, lock_timeout: float) -> Any:
+    """The first row, if there is one."""
     deadline = time.monotonic() + lock_timeout
     while True:
         try:
-            return str(driver.execute(statement).fetchone()[0])
+            return driver.execute(statement).fetchone()
         except sqlite3.OperationalError as error:
             if not is_busy(error):
                 raise
