@@ -44,7 +44,7 @@ def open_and_write(say: Say, database: str) -> None:
 def back_up(say: Say, database: str, is_synced: bool) -> None:
     """Writes, copies the store both ways while it is open, and writes on; a copy is marked once it returned."""
     if not is_synced:
-        publishing._sync_file = publishing.sync_folder = lambda path: None
+        publishing._sync_file = publishing.sync_folder = lambda path: None  # type: ignore[assignment,attr-defined]
     with manager_on(Path(database)) as manager:
         for number in range(3):
             for step in (Step.CREATED, Step.PROGRESSED, Step.ONE_SCENE):
