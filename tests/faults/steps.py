@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from enum import IntEnum
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +67,10 @@ def take(manager: SessionManager, session_id: str, step: Step) -> None:
             manager.remove_session(session_id)
 
 
-@cache
+# Bounded: a long run has hundreds of thousands of sessions.
+@lru_cache(maxsize=2_000)
 def _shape(step: Step, session_id: str) -> tuple[object, ...]:
-    """Status, progress, and the scenes, as `_row_shape` finds them."""
+    """Status, progress, and the scenes, as their rows hold them at that step."""
     progress = (1, f"sketching {session_id}") if step >= Step.PROGRESSED else (None, None)
     scenes = tuple(scene_of(session_id, number).model_dump(mode="json") for number in SCENES.get(step, ()))
     return "completed" if step is Step.COMPLETED else "pending", *progress, scenes
@@ -109,6 +110,13 @@ def _look(connection: sqlite3.Connection, found: Found) -> None:
         # Before the migration that makes it; the other tables come in the same transaction.
         found.complaint = "" if not tables else f"tables without sessions: {sorted(tables)}"
         return
+    _look_at_sessions(connection, found)
+    # A revision before the one that makes them has none.
+    if "session_tombstones" in tables:
+        _look_at_tombstones(connection, found)
+
+
+def _look_at_sessions(connection: sqlite3.Connection, found: Found) -> None:
     scenes: dict[str, list[Any]] = {}
     for session_id, payload in connection.execute("SELECT session_id, payload FROM scenes ORDER BY 1, position"):
         scenes.setdefault(session_id, []).append(json.loads(payload))
@@ -123,8 +131,9 @@ def _look(connection: sqlite3.Connection, found: Found) -> None:
             found.steps[session_id] = likely[0]
         else:
             found.torn.append(session_id)
-    if "session_tombstones" not in tables:
-        return  # A revision before the one that makes them.
+
+
+def _look_at_tombstones(connection: sqlite3.Connection, found: Found) -> None:
     for session_id, number in connection.execute("SELECT session_id, scenes_done FROM session_tombstones"):
         if session_id in found.steps or number != len(SCENES[Step.COMPLETED]):
             found.torn.append(session_id)
@@ -163,12 +172,9 @@ def damage(found: Found, acknowledged: Mapping[str, Step]) -> Damage:
 
 
 def steps_told(reports: Iterable[str]) -> dict[str, Step]:
-    """From reports like `2-17 3`: session 2-17 was told that it has step 3 behind it."""
-    told: dict[str, Step] = {}
-    for report in reports:
-        session_id, step = report.split()
-        told[session_id] = Step(int(step))
-    return told
+    """From reports like `2-17 3`, among others: session 2-17 was told that it has step 3 behind it."""
+    pairs = (report.partition(" ") for report in reports)
+    return {session_id: Step(int(step)) for session_id, _, step in pairs if step.isdigit()}
 
 
 def complaints_of(manager: SessionManager, found: Found) -> list[str]:

@@ -66,7 +66,7 @@ def test_what_was_acknowledged_is_there_after_a_power_cut(
 ) -> None:
     states = _runs(_written_by(writers, "full"), recorder, extent(100, 2_000), chance)
     findings = _examine(states, examination.by_sqlite, examination)
-    tally(f"power cut, {writers} processes, full", f"{findings.cuts:,} states", str(findings))
+    tally(f"power cut, full, {writers} writing", f"{findings.cuts:,} states", str(findings))
     assert not findings.damage, findings.damage
 
 
@@ -77,7 +77,7 @@ def test_a_store_is_migrated_as_a_whole_or_not_at_all_when_the_power_goes(
     findings = Findings()
     for cut in _runs(_migrated, recorder, extent(100, 1_000), chance):
         findings.add(cut, examination.by_store(cut))
-    tally("power cut, migrating, full", f"{findings.cuts:,} states", str(findings))
+    tally("power cut, full, 2 migrating", f"{findings.cuts:,} states", str(findings))
     assert not findings.damage, findings.damage
 
 
@@ -90,9 +90,7 @@ def test_at_normal_a_power_cut_loses_the_last_writes_and_corrupts_nothing(
     for cut in _runs(_written_by(writers, "normal"), recorder, extent(75, 2_500), chance):
         findings.add(cut, examination.of_last_writes(cut))
         losing += bool(examination.by_sqlite(cut).lost)
-    tally(
-        f"power cut, {writers} processes, normal", f"{findings.cuts:,} states", f"{findings}; {losing:,} lost a suffix"
-    )
+    tally(f"power cut, normal, {writers} writing", f"{findings.cuts:,} states", f"{findings}; {losing:,} lost a suffix")
     assert not findings.damage, findings.damage
     # It is what the name says, and what `full` is for.
     assert losing > 0
