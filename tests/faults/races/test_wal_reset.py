@@ -185,6 +185,9 @@ class Storm:
         found = {session_id for (session_id,) in ask(self._database, "SELECT session_id FROM sessions")}
         return len(expected), len(expected - found)
 
+    def nobody_failed(self) -> bool:
+        return all(racer.is_alive() for racer in self._racers)
+
     def did_harm(self) -> bool:
         """Whether acknowledged writes are lost, or so much of them that what is left does not fit together."""
         try:
@@ -226,6 +229,7 @@ def test_stores_of_many_processes_that_write_and_checkpoint_lose_no_acknowledged
         database.parent.mkdir()
         with Storm(database, "with") as storm:
             storm.rage(STORM_SECONDS, chance)
+            assert storm.nobody_failed()
         of_storm = storm.look()
         halts, written, lost = halts + storm.halts, written + of_storm[0], lost + of_storm[1]
         assert ask(database, "PRAGMA integrity_check") == [("ok",)]

@@ -33,6 +33,9 @@ class Racer(workers.Worker):
     def pid(self) -> int:
         return self._process.pid
 
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
 
 def store_on(database: Path, lock: str) -> SessionManager:
     """A store that checkpoints often; with `lock` "without", it does not hold the write lock meanwhile."""
