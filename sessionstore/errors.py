@@ -40,10 +40,14 @@ class IdempotencyConflictError(SessionManagerError):
 
 
 class SessionCorruptedError(SessionManagerError):
-    """What is stored for a session no longer validates; `recover_corrupted_session` resets it."""
+    """What is stored for a session no longer validates; `recover_corrupted_session` resets it.
+
+    `where` is the part. `is_unfit` is true when that is what was stored, and only these models do not take it.
+    """
 
     session_id: str
     where: str
+    is_unfit: bool = False
 
 
 class LeaseHeldError(SessionManagerError):

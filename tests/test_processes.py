@@ -22,7 +22,7 @@ def test_four_processes_race_to_make_one_file_and_see_each_others_writes(databas
                 worker.go()
         reports = [worker.rest() for worker in workers]
     assert reports == [["101 sessions, counter 100"]] * PROCESSES
-    assert ask(database, "SELECT version_num FROM alembic_version") == [("0005",)]
+    assert ask(database, "SELECT version_num FROM alembic_version") == [("0006",)]
     assert ask(database, "SELECT count(*) FROM scenes") == [(100,)]
     assert ask(database, "PRAGMA integrity_check") == [("ok",)]
 

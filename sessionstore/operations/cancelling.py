@@ -49,15 +49,15 @@ def retry(store: Store, session_id: str, scenes: Iterable[int] | None) -> bool:
 
 def _make_room_for(unit: UnitOfWork, session_id: str, current: SessionState, numbers: set[int]) -> None:
     """Keeps the saved scenes of these numbers beside the session, and goes on with nothing that was bought for them."""
-    parts = unit.sessions.stored_parts(session_id)
-    saved = {} if parts is None else parts.scenes
+    saved = {row.scene_number: row.payload for row in unit.scenes.list(session_id, current.scenes_done)}
     for number in sorted(numbers):
         if number not in saved and current.num_scenes is not None and not 1 <= number <= current.num_scenes:
             raise ValueError(f"session {session_id!r} has no scene {number}, and asks for 1 to {current.num_scenes}")
         if number in saved:
             unit.sessions.set_aside(session_id, f"scene {number}", MADE_AGAIN, saved[number])
-            unit.sessions.delete_scene(session_id, number)
+            unit.scenes.delete(session_id, number)
         unit.calls.abandon_scene(session_id, number, MADE_AGAIN)
+    unit.sessions.discount_scenes(session_id, len(numbers & saved.keys()))
 
 
 def _checked_numbers(store: Store, scenes: object) -> set[int]:

@@ -97,7 +97,7 @@ def apply_changes(unit: UnitOfWork, session_id: str, current: SessionState, chan
     # What happens, and what it says for the reports.
     events: dict[EventType, dict[str, Any]] = {}
     if changes.scenes is not None:
-        events[EventType.SCENES_SET] = {"scene_count": unit.sessions.replace_scenes(session_id, changes.scenes)}
+        events[EventType.SCENES_SET] = {"scene_count": unit.scenes.replace_all(session_id, changes.scenes)}
     if columns.keys() - {"error_message"} or (columns and status is None):
         events[EventType.UPDATED] = {}
     if changes.scenes is not None:

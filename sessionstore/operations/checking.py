@@ -14,6 +14,8 @@ SMALL_STORE_BYTES = 64 * 1024 * 1024
 FOREIGN_HAND = "another program wrote to the tables, or damaged rows are gone; compare with a backup"
 # Clocks of machines that keep time differ by less.
 CLOCK_TOLERANCE = timedelta(minutes=1)
+# So many rows are named.
+MAX_NAMED = 3
 
 
 def check(store: Store, *, deep: bool) -> list[Finding]:
@@ -23,7 +25,7 @@ def check(store: Store, *, deep: bool) -> list[Finding]:
     findings = store.engine.check(reads_all=reads_all)
     questions: dict[str, Callable[[UnitOfWork], Iterator[Finding]]] = {"clock": _clock}
     if reads_all:
-        questions |= {"audit": _audit, "counts": _counts}
+        questions |= {"audit": _audit, "counts": _counts, "checksums": _checksums}
     for name, examine in questions.items():
         try:
             findings += store.engine.read(lambda unit, examine=examine: list(examine(unit)))  # type: ignore[misc]
@@ -88,12 +90,39 @@ def _audit(unit: UnitOfWork) -> Iterator[Finding]:
 
 def _counts(unit: UnitOfWork) -> Iterator[Finding]:
     """Whether the counts that writes keep are those of the rows."""
-    problems = counting_problems(unit)
+    problems, sessions = counting_problems(unit), unit.recounting.miscounted_sessions()
     if problems:
         remedy = "another program wrote to the tables; `sessionstore check --repair` counts them anew"
         yield Finding(check="counts", severity="error", message="; ".join(problems), remedy=remedy)
-    else:
+    if sessions:
+        message = (
+            f"scenes_done is wrong for {len(sessions)} sessions, so scenes are missing or another program added some"
+        )
+        remedy = "restore a backup, or reset each with recover_corrupted_session(ID), which counts what is there"
+        yield Finding(check="counts", severity="error", message=message, remedy=remedy)
+    if not problems and not sessions:
         yield Finding(check="counts", severity="ok", message="kept counts are those of the rows")
+
+
+def _checksums(unit: UnitOfWork) -> Iterator[Finding]:
+    """Whether every row is what was signed, also of those sessions that are gone."""
+    damaged = [f"{each.what} of {each.table} {each.key}" for each in unit.soundness.damaged_rows()]
+    if damaged:
+        more = f" and {len(damaged) - MAX_NAMED} more" if len(damaged) > MAX_NAMED else ""
+        yield Finding(
+            check="checksums",
+            severity="error",
+            message=f"{len(damaged)} rows do not match their checksums: {', '.join(damaged[:MAX_NAMED])}{more}",
+            remedy="restore a backup, or reset sessions with recover_corrupted_session(ID), which keeps what is good",
+        )
+        return
+    unchecked = unit.soundness.count_unchecked()
+    yield Finding(
+        check="checksums",
+        severity="ok",
+        message="every row is what was signed" + (f", but for {unchecked} that have no checksum" if unchecked else ""),
+        remedy="`sessionstore check --repair` signs them as they stand" if unchecked else None,
+    )
 
 
 def counting_problems(unit: UnitOfWork) -> list[str]:
@@ -102,6 +131,4 @@ def counting_problems(unit: UnitOfWork) -> list[str]:
     if miscounted := unit.recounting.miscounted():
         more = f" and {len(miscounted) - 5} more" if len(miscounted) > 5 else ""
         problems.append(f"session_counts is wrong for {', '.join(miscounted[:5])}{more}")
-    if sessions := unit.recounting.miscounted_sessions():
-        problems.append(f"scenes_done is wrong for {len(sessions)} sessions")
     return problems

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from sessionstore.clock import BEGINNING
 from sessionstore.errors import LeaseHeldError, SessionCorruptedError, SessionFinishedError
 from sessionstore.exact import exact_number
 from sessionstore.identifiers import checked_identifier, new_id
@@ -13,6 +12,7 @@ from sessionstore.models import GenerationSession, GenerationStatus
 from sessionstore.operations.changes import Changes, apply_changes, state_of
 from sessionstore.operations.run import GenerationRun
 from sessionstore.operations.store import Store
+from sessionstore.persistence.codec import corrupted
 from sessionstore.persistence.repository import SessionState
 from sessionstore.persistence.runs import Lease
 from sessionstore.persistence.unit import UnitOfWork
@@ -38,6 +38,8 @@ def claim_next(store: Store, worker: str, lease_seconds: float) -> GenerationRun
         for session_id, version in _pending(store, unit):
             try:
                 current = state_of(unit, session_id)
+                if current.status is not GenerationStatus.PENDING:
+                    raise corrupted(session_id, "state", "is another than an index says")
                 return unit.nest(
                     partial(_claim, session_id=session_id, current=current, worker=worker, lease_ms=lease_ms)
                 )
@@ -88,12 +90,15 @@ def checked_lease_ms(lease_seconds: object) -> int:
 
 def _pending(store: Store, unit: UnitOfWork) -> Iterator[tuple[str, int]]:
     """Id and version of the pending sessions, oldest first, but for those that could not be read as they are now."""
-    found = unit.sessions.pending_after(BEGINNING, "", 1)
-    while found:
+    key = ("", "")
+    found = unit.choices.pending_after(*key, 1)
+    # A damaged key must not lead back to where it was already looked.
+    while found and (following := (str(found[-1].created_at), found[-1].session_id)) > key:
         for row in found:
             if store.unreadable.get(row.session_id) != row.version:
                 yield row.session_id, row.version
-        found = unit.sessions.pending_after(found[-1].created_at, found[-1].session_id, CANDIDATES)
+        key = following
+        found = unit.choices.pending_after(*key, CANDIDATES)
 
 
 def _require_claimable(unit: UnitOfWork, session_id: str, current: SessionState) -> None:

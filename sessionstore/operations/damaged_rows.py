@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from functools import partial
 
-from pydantic import ValidationError
-
 from sessionstore.errors import DatabaseUnavailableError, SessionCorruptedError
 from sessionstore.models import Finding
 from sessionstore.operations.store import Store
@@ -24,7 +22,7 @@ def examine_rows(store: Store, *, reads_all: bool) -> list[Finding]:
     try:
         for ids in _batches(store, reads_all=reads_all):
             for error in store.engine.read(lambda unit, ids=ids: _unreadable(unit, ids)):  # type: ignore[misc]
-                (unfit if _is_only_unfit(error) else damaged).append(f"{error.session_id} ({error.where})")
+                (unfit if error.is_unfit else damaged).append(f"{error.session_id} ({error.where})")
             count += len(ids)
     except DatabaseUnavailableError as error:
         return [Finding.unreadable("rows", error)]
@@ -52,16 +50,6 @@ def _unreadable(unit: UnitOfWork, ids: list[str]) -> list[SessionCorruptedError]
         except SessionCorruptedError as error:
             errors.append(error)
     return errors
-
-
-def _is_only_unfit(error: SessionCorruptedError) -> bool:
-    """Whether it is JSON as it was, and only these models do not take it: it may be there for others."""
-    cause = error.__cause__
-    return (
-        error.where in {"request_data", "scenes"}
-        and isinstance(cause, ValidationError)
-        and all(detail["type"] != "json_invalid" for detail in cause.errors(include_url=False, include_input=False))
-    )
 
 
 def _findings(count: int, damaged: list[str], unfit: list[str]) -> Iterator[Finding]:

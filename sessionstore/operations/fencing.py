@@ -42,7 +42,7 @@ def lost(unit: UnitOfWork, lease: Lease) -> LeaseLostError:
         return SessionCancelledError(
             f"session {session_id!r} was cancelled; stop this run, its writes are refused", **facts
         )
-    if unit.sessions.state(session_id) is None:
+    if not unit.sessions.is_there(session_id):
         what = "is gone"
     elif latest is not None and is_taken_over:
         since = "" if latest.outcome is None else f", {latest.outcome} since"

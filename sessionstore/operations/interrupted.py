@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from sessionstore.clock import wait_unless
-from sessionstore.errors import DatabaseUnavailableError, SessionLockError, SessionManagerError
+from sessionstore.errors import DatabaseUnavailableError, SessionCorruptedError, SessionLockError, SessionManagerError
 from sessionstore.events import EventType
 from sessionstore.maintenance import ShouldStop
 from sessionstore.models import GenerationStatus, RunOutcome
@@ -109,10 +109,18 @@ class InterruptedSessions:
 def _recover(unit: UnitOfWork, seen: RunState, why: str, max_attempts: int, *, is_certain: bool) -> bool:
     """Ends the run as crashed, unless it has ended or was renewed since it was `seen`."""
     session_id, run = seen.lease.session_id, unit.runs.find(seen.lease)
-    current = unit.sessions.state(session_id)
-    if run is None or current is None or run.outcome is not None:
+    if run is None or run.outcome is not None:
         return False
     if not is_certain and run.lease_expires_at != seen.lease_expires_at:
+        return False
+    try:
+        current = unit.sessions.state(session_id)
+    except SessionCorruptedError as error:
+        # Nobody can go on with it as it is. Its run ends, or it would be met again at each look.
+        logger.warning("session %s is not given to another worker: %s", session_id, error)
+        unit.runs.end(session_id, RunOutcome.CRASHED)
+        return False
+    if current is None:
         return False
     crashes = unit.runs.count_crashes(session_id) + 1
     who = f"attempt {run.lease.attempt} of worker {run.lease.worker!r}"

@@ -20,7 +20,7 @@ from sessionstore.models import EveryProcessCallback, GenerationSession
 from sessionstore.operations.feed import Feed
 from sessionstore.persistence.engines.base import Engine
 from sessionstore.persistence.engines.gate import Place
-from sessionstore.persistence.following import Tick
+from sessionstore.persistence.following import Tick, is_sound_event
 from sessionstore.persistence.unit import UnitOfWork
 
 logger = logging.getLogger(__name__)
@@ -157,6 +157,9 @@ class EveryProcessCallbacks:
     def _tell_event(self, event: Any, should_stop: ShouldStop) -> None:
         # First of all: what goes wrong with it must not have it told twice.
         self._told_to = event.event_id
+        if not is_sound_event(event):
+            logger.warning("event %d is damaged, and told to nobody; run check()", event.event_id)
+            return
         if self._registrations.get(EventType.PROGRESS):
             self._explained.add(event.session_id)
         departure = DEPARTURE_ANNOUNCED_AS.get(event.event_type)

@@ -13,23 +13,29 @@ from sessionstore.identifiers import checked_identifier
 from sessionstore.models import GenerationStatus, ProgressUpdate
 from sessionstore.operations.changes import Changes, apply_changes
 from sessionstore.operations.store import Store
+from sessionstore.persistence.checksums import MISMATCH
 from sessionstore.persistence.codec import EncodedRequest, SessionCodec
-from sessionstore.persistence.repository import StoredParts
+from sessionstore.persistence.mending import Part, StoredParts
 from sessionstore.persistence.unit import UnitOfWork
 
 RECOVERED_MESSAGE = "Session recovered from corrupted state"
 
 
 def recover_corrupted(store: Store, session_id: str) -> bool:
-    """Fails the session, keeping what still validates and setting the rest aside."""
+    """Fails the session, keeping what is sound and still validates, and setting the rest aside."""
     session_id = checked_identifier(session_id, "session_id")
 
     def work(unit: UnitOfWork) -> bool:
-        parts, current = unit.sessions.stored_parts(session_id), unit.sessions.state(session_id)
-        if parts is None or current is None or _is_sound(unit, session_id):
+        if not unit.sessions.is_there(session_id) or _is_sound(unit, session_id):
             return False
+        parts = unit.mending.stored_parts(session_id)
+        unit.mending.reset_damaged([session_id])
+        current = unit.sessions.state(session_id)
+        assert parts is not None
+        assert current is not None
         changes = Changes(status=GenerationStatus.FAILED, columns={"error_message": RECOVERED_MESSAGE})
         changes.columns |= _mend(unit, session_id, parts)
+        unit.sessions.recount_scenes(session_id)
         apply_changes(unit, session_id, current, changes)
         unit.history.record(session_id, EventType.RECOVERED)
         unit.publish(session_id, EventType.RECOVERED)
@@ -47,29 +53,32 @@ def _is_sound(unit: UnitOfWork, session_id: str) -> bool:
 
 
 def _mend(unit: UnitOfWork, session_id: str, parts: StoredParts) -> dict[str, Any]:
-    """Sets aside each part that does not validate; the columns that replace them."""
+    """Sets aside each part that is damaged or does not validate; the columns that replace them."""
 
-    def damage(part: str, content: str, decode: Callable[[str], Any]) -> str | None:
+    def damage(name: str, part: Part, decode: Callable[[str], Any]) -> str | None:
+        reason = None if part.is_sound else MISMATCH
         try:
-            decode(content)
+            decode(part.text)
         except ValueError as error:
             reason = (
                 f"{error.error_count()} fields do not validate" if isinstance(error, ValidationError) else "no JSON"
             )
-            unit.sessions.set_aside(session_id, part, reason, content)
-            return reason
-        return None
+        if reason is not None:
+            unit.sessions.set_aside(session_id, name, reason, part.text)
+        return reason
 
     columns: dict[str, Any] = {}
-    for number, payload in parts.scenes.items():
-        if damage(f"scene {number}", payload, unit.codec.decode_scene):
-            unit.sessions.delete_scene(session_id, number)
+    for number, scene in parts.scenes.items():
+        if damage(f"scene {number}", scene, unit.codec.decode_scene):
+            unit.scenes.delete(session_id, number)
     if damage("metadata", parts.metadata, unit.codec.decode_metadata):
         columns["metadata"] = unit.codec.encode_metadata({})
     if parts.progress is not None and damage("progress", parts.progress, ProgressUpdate.model_validate_json):
         columns |= unit.codec.encode_progress(None)
     if damage("request_data", parts.request_data, unit.codec.decode_request):
-        columns |= _salvage_request(unit.codec, session_id, parts.request_data).columns()
+        # Which of its fields are wrong, a checksum does not tell.
+        kept_text = parts.request_data.text if parts.request_data.is_sound else "{}"
+        columns |= _salvage_request(unit.codec, session_id, kept_text).columns()
     return columns
 
 

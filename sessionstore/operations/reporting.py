@@ -64,6 +64,9 @@ def timeline(store: Store, session_id: str | None) -> Report:
     wanted = checked_identifier(session_id, "session_id")
 
     def work(unit: UnitOfWork) -> list[Turn]:
+        # A damaged row would send the search for its events astray.
+        if unit.sessions.state(wanted) is None:
+            unit.history.find_tombstone(wanted)
         turns = unit.reports.turns(wanted)
         if turns is None:
             raise absent(wanted)

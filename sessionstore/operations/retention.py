@@ -79,7 +79,7 @@ def _reduce(unit: UnitOfWork, store: Store, wanted: int) -> int:
     gone = _expire(unit, _believable(unit, store, _expiry_rules(settings, settings.session_max_age_hours)), wanted)
     if gone < wanted and settings.eviction != "reject":
         evictable = FINISHED if settings.eviction == "finished" else tuple(GenerationStatus)
-        gone += bury(unit, unit.sessions.evictable_ids(evictable, wanted - gone), TombstoneReason.EVICTED)
+        gone += bury(unit, unit.choices.evictable(evictable, wanted - gone), TombstoneReason.EVICTED)
     return gone
 
 
@@ -113,7 +113,7 @@ def clean_up_failed(store: Store) -> int:
     """Removes every failed session, however young, but for those with held calls."""
 
     def batch(unit: UnitOfWork, limit: int) -> int:
-        ids = unit.sessions.evictable_ids([GenerationStatus.FAILED], limit)
+        ids = unit.choices.evictable([GenerationStatus.FAILED], limit)
         return bury(unit, ids, TombstoneReason.CLEARED)
 
     return _in_batches(store, batch)
@@ -124,9 +124,7 @@ def clean_up_completed(store: Store, max_age_hours: float) -> int:
     max_age = _checked_hours(max_age_hours)
 
     def batch(unit: UnitOfWork, limit: int) -> int:
-        ids = unit.sessions.ids_before(
-            "finished_at", hours_before(unit.now, max_age), GenerationStatus.COMPLETED, limit
-        )
+        ids = unit.choices.before("finished_at", hours_before(unit.now, max_age), GenerationStatus.COMPLETED, limit)
         return bury(unit, ids, TombstoneReason.EXPIRED)
 
     return _in_batches(store, batch)
@@ -136,7 +134,9 @@ def clear(store: Store) -> int:
     """Removes every session."""
 
     def batch(unit: UnitOfWork, limit: int) -> int:
-        return bury(unit, unit.sessions.oldest_ids(GenerationStatus, limit), TombstoneReason.CLEARED)
+        ids = unit.choices.oldest(GenerationStatus, limit)
+        unit.mending.reset_damaged(ids)
+        return bury(unit, ids, TombstoneReason.CLEARED)
 
     return _in_batches(store, batch)
 
@@ -172,7 +172,7 @@ def _expire(unit: UnitOfWork, rules: list[ExpiryRule], limit: int) -> int:
     for status, column, hours in rules:
         if len(due) < limit:
             moment = hours_before(unit.now, hours)
-            due += unit.sessions.ids_before(column, moment, status, limit - len(due))
+            due += unit.choices.before(column, moment, status, limit - len(due))
     return bury(unit, due, TombstoneReason.EXPIRED)
 
 

@@ -90,7 +90,7 @@ class GenerationRun(Generic[RequestT, SceneT]):
         num_scenes = getattr(self.session.request_data, "num_scenes", None)
         if not isinstance(num_scenes, int):
             raise ValueError(f"the request of session {self.session_id!r} has no num_scenes; count its scenes yourself")
-        saved = set(self._store.engine.read(lambda unit: unit.sessions.scene_numbers(self.session_id)))
+        saved = self._store.engine.read(lambda unit: scenes.numbers(unit, self.session_id))
         return [number for number in range(1, num_scenes + 1) if number not in saved]
 
     @property

@@ -43,6 +43,14 @@ def save(unit: UnitOfWork, session_id: str, scene: EncodedScene) -> bool:
     return True
 
 
+def numbers(unit: UnitOfWork, session_id: str) -> set[int]:
+    """Those of the scenes that are saved; none when there is no session."""
+    current = unit.sessions.state(session_id)
+    if current is None:
+        return set()
+    return {row.scene_number for row in unit.scenes.list(session_id, current.scenes_done)}
+
+
 def replace_all(store: Store, session_id: str, scenes: Iterable[object]) -> bool:
     """Makes `scenes`, in their order, all that the session has."""
     session_id = checked_identifier(session_id, "session_id")

@@ -138,8 +138,9 @@ def remove(store: Store, session_id: str) -> bool:
     session_id = checked_identifier(session_id, "session_id")
 
     def work(unit: UnitOfWork) -> bool:
-        found = unit.sessions.state(session_id) is not None
+        found = unit.sessions.is_there(session_id)
         if found:
+            unit.mending.reset_damaged([session_id])
             retention.bury(unit, [session_id], TombstoneReason.REMOVED)
         return found
 

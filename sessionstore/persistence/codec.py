@@ -35,6 +35,8 @@ _make_progress = ProgressUpdate.__pydantic_validator__.validate_python
 # In one message: the first ones tell the mistake, and a message has an end.
 MAX_FAULTS_NAMED = 5
 
+NO_LONGER_VALID = "no longer validates"
+
 
 class SessionColumns(Protocol):
     """The columns of a `sessions` row that a session is made of."""
@@ -204,7 +206,9 @@ class SessionCodec(Generic[RequestT, SceneT]):
             where = "progress"
             progress = self._decode_progress(row)
         except (ValueError, KeyError) as error:
-            raise corrupted(row.session_id, where, error) from None
+            is_unfit = isinstance(error, ValidationError) and where in {"request_data", "scenes"} and _is_json(error)
+            faults = f" ({_named(error, where)})" if isinstance(error, ValidationError) else ""
+            raise corrupted(row.session_id, where, NO_LONGER_VALID + faults, is_unfit=is_unfit) from None
         # All that is in it has been looked at; to have it validated again would cost as much as reading three scenes.
         return self._session_model.snapshot(
             {
@@ -251,18 +255,25 @@ class SessionCodec(Generic[RequestT, SceneT]):
         return progress
 
 
-def corrupted(session_id: str, where: str, error: Exception) -> SessionCorruptedError:
-    """What to say of a session of which a part cannot be read any more. To be raised instead of `error`.
+def corrupted(
+    session_id: str, where: str, why: str = NO_LONGER_VALID, *, is_unfit: bool = False
+) -> SessionCorruptedError:
+    """What to say of a session of which a part cannot be read any more. To be raised from nothing.
 
-    Not from it: what pydantic and the JSON parser say repeats what is stored.
+    Not from the error that told so: what pydantic and the JSON parser say repeats what is stored.
     """
-    faults = f" ({_named(error, where)})" if isinstance(error, ValidationError) else ""
     return SessionCorruptedError(
-        f"session {session_id!r}: the stored {where} no longer validates{faults}; "
+        f"session {session_id!r}: the stored {where} {why}; "
         "recover_corrupted_session() resets it and keeps what is still good",
         session_id=session_id,
         where=where,
+        is_unfit=is_unfit,
     )
+
+
+def _is_json(error: ValidationError) -> bool:
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    return all(detail["type"] != "json_invalid" for detail in details)
 
 
 def _read(model: type[BaseModel], text: str) -> BaseModel:

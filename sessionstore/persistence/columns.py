@@ -35,17 +35,18 @@ class Instant(TypeDecorator[datetime]):
         return _SqliteInstant() if dialect.name == "sqlite" else dialect.type_descriptor(self.impl_instance)
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
-        return _text_of if dialect.name == "sqlite" else super().bind_processor(dialect)
+        return instant_text if dialect.name == "sqlite" else super().bind_processor(dialect)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
-        return _moment_of if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+        return instant_from if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
 
 
 # A write binds the one instant of its unit up to four times; only the first is worth formatting.
 _last_text: tuple[datetime | None, str | None] = (None, None)
 
 
-def _text_of(moment: datetime | None) -> str | None:
+def instant_text(moment: datetime | None) -> str | None:
+    """An instant as SQLite keeps it."""
     global _last_text  # noqa: PLW0603 - replaced as a whole, so that threads see a pair that belongs together
     last_moment, text = _last_text
     if moment is last_moment:
@@ -60,7 +61,8 @@ def _text_of(moment: datetime | None) -> str | None:
     return text
 
 
-def _moment_of(text: str | None) -> datetime | None:
+def instant_from(text: str | None) -> datetime | None:
+    """The instant that such a text is; ValueError or TypeError for what is none."""
     return None if text is None else datetime.fromisoformat(text + "+00:00")
 
 
@@ -83,13 +85,6 @@ def as_list(texts: Sequence[str]) -> str:
     return to_json(texts).decode()
 
 
-class hour_of(FunctionElement[datetime]):  # noqa: N801 - stands in statements as a function does
-    """The beginning of the hour in which an instant lies."""
-
-    inherit_cache = True
-    type = Instant()
-
-
 class day_of(FunctionElement[datetime]):  # noqa: N801 - stands in statements as a function does
     """The midnight, in UTC, before an instant."""
 
@@ -100,11 +95,6 @@ class day_of(FunctionElement[datetime]):  # noqa: N801 - stands in statements as
 def _argument(element: FunctionElement[Any], compiler: SQLCompiler) -> str:
     (argument,) = element.clauses
     return compiler.process(argument)
-
-
-@compiles(hour_of, "sqlite")
-def _hour_in_sqlite(element: hour_of, compiler: SQLCompiler, **_: Any) -> str:
-    return f"substr({_argument(element, compiler)}, 1, 13) || ':00:00.000'"
 
 
 @compiles(day_of, "sqlite")

@@ -6,7 +6,7 @@ SQLAlchemy, by the types' own processors.
 """
 
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter, methodcaller
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +23,10 @@ NOTHING: Mapping[str, Any] = {}
 # snapshot beyond the transaction.
 fetch_all = methodcaller("fetchall")
 row_count = attrgetter("rowcount")
+
+
+class MalformedTextError(DatabaseUnavailableError):
+    """A column that is to hold text holds bytes that are none; which row it was, the driver does not say."""
 
 
 class Prepared:
@@ -53,6 +57,8 @@ class Prepared:
 
     def row(self, values: Iterable[Any]) -> Any:
         """A fetched row, its columns converted and reachable by name."""
+        if not self._converters:
+            return tuple.__new__(self._row, values)
         converted = list(values)
         for index, convert in self._converters:
             converted[index] = convert(converted[index])
@@ -77,6 +83,8 @@ class Executor:
         self._driver_error = connection.dialect.loaded_dbapi.Error
         self._translate = translate
         self._prepared: dict[Statement, Prepared] = {}
+        # What repositories remember from one transaction of this connection to the next.
+        self.memory: dict[str, Any] = {}
 
     @property
     def core(self) -> Connection:
@@ -94,6 +102,17 @@ class Executor:
         """All rows."""
         prepared = self._prepared.get(statement) or self._prepare(statement)
         return [prepared.row(values) for values in self._execute(prepared.sql, prepared.bind(parameters), fetch_all)]
+
+    def stream(self, statement: Statement) -> Iterator[Any]:
+        """All rows of a statement without parameters, one by one; it must not be left unfinished."""
+        prepared = self._prepared.get(statement) or self._prepare(statement)
+        cursor = self._execute(prepared.sql, prepared.bind(NOTHING), lambda cursor: cursor)
+        try:
+            yield from map(prepared.row, cursor)
+        except (self._driver_error, UnicodeDecodeError) as error:
+            raise self._translate(error) from error
+        finally:
+            cursor.close()
 
     def column(self, statement: Statement, parameters: Mapping[str, Any]) -> list[Any]:
         """The first column of all rows, as the driver gives it."""
@@ -125,7 +144,7 @@ class Executor:
             if not self._driver.in_transaction:
                 raise _ended()
             return take(self._driver.execute(sql, values))
-        except self._driver_error as error:
+        except (self._driver_error, UnicodeDecodeError) as error:
             raise self._translate(error) from error
 
     def disown(self) -> None:

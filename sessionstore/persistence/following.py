@@ -21,8 +21,9 @@ from sqlalchemy import (
 )
 
 from sessionstore.models import GenerationStatus
+from sessionstore.persistence.checksums import MISMATCH, as_stored, is_sound
 from sessionstore.persistence.codec import corrupted
-from sessionstore.persistence.columns import as_list, each_of
+from sessionstore.persistence.columns import as_list, each_of, instant_from
 from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.tables import EventRow, SessionRow
 
@@ -40,17 +41,9 @@ BOUNDS = LATEST.add_columns(
     select(func.min(events.event_id)).scalar_subquery().label("oldest"),
     select(_moment).where(events.event_id == _after).correlate(None).scalar_subquery().label("moment_before"),
 )
-EVENTS_OF = (
-    select(events.event_id, events.event_type, events.status, events.scene_number, events.attempt, events.occurred_at)
-    .where(_is_newer, _is_of_session)
-    .order_by(events.event_id)
-)
-EVENTS_OF_ALL = (
-    select(events.event_id, events.session_id, events.event_type, events.status)
-    .where(_is_newer)
-    .order_by(events.event_id)
-    .limit(bindparam("limit", type_=Integer()))
-)
+_raw = [as_stored(column) for column in events]
+EVENTS_OF = select(*_raw).where(_is_newer, _is_of_session).order_by(events.event_id)
+EVENTS_OF_ALL = select(*_raw).where(_is_newer).order_by(events.event_id).limit(bindparam("limit", type_=Integer()))
 LAST_EVENTS = (
     select(events.session_id, func.max(events.event_id).label("event_id"))
     .where(_is_newer, events.session_id.in_(each_of("ids")))
@@ -154,14 +147,16 @@ class ChangeRepository:
         return EventsSince(found, Point(bounds.event_id, _mark_in(bounds.moment)), is_complete)
 
     def _events_of(self, session_id: str, after: int) -> list[RecordedEvent]:
+        rows = self._statements.rows(EVENTS_OF, {"id": session_id, "after": after})
+        if not all(is_sound_event(row) for row in rows):
+            raise corrupted(session_id, "history", MISMATCH)
         try:
-            rows = self._statements.rows(EVENTS_OF, {"id": session_id, "after": after})
-            return [RecordedEvent(**row._asdict() | {"status": GenerationStatus(row.status)}) for row in rows]
-        except (ValueError, TypeError) as error:
-            raise corrupted(session_id, "history", error) from None
+            return [recorded_event(row) for row in rows]
+        except (ValueError, TypeError):
+            raise corrupted(session_id, "history") from None
 
     def events_of_all(self, after: int, limit: int) -> list[Any]:
-        """Rows of event_id, session_id, event_type, status behind an event, in the order of the commits."""
+        """Rows of all events behind one, as they stand, in the order of the commits; damaged ones too."""
         return self._statements.rows(EVENTS_OF_ALL, {"after": after, "limit": limit})
 
     def last_events(self, session_ids: Sequence[str], after: int) -> dict[str, int]:
@@ -179,3 +174,15 @@ class ChangeRepository:
             row.session_id: Tick(row.version, None if row.progress_step is None else hash(row[2:]))
             for row in self._statements.rows(TICKS)
         }
+
+
+def is_sound_event(row: Any) -> bool:
+    """Whether a row, its number first and its checksum last, is what was signed."""
+    return is_sound(row[-1], row[1:-1])
+
+
+def recorded_event(row: Any) -> RecordedEvent:
+    """The event of a row as it stands. Raises ValueError or TypeError for what is none."""
+    moment = cast(datetime, instant_from(row.occurred_at))
+    status = GenerationStatus(row.status)
+    return RecordedEvent(row.event_id, row.event_type, status, row.scene_number, row.attempt, moment)

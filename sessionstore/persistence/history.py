@@ -1,18 +1,21 @@
 """Events and tombstones: what is kept of changes, and of sessions that are gone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Integer, Select, Table, Text, bindparam, delete, func, insert, literal, select
+from sqlalchemy import Integer, Select, Table, bindparam, delete, func, insert, literal, select
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from sessionstore.models import Tombstone, TombstoneReason
-from sessionstore.persistence.columns import Instant, as_list, day_of, each_of, hour_of
+from sessionstore.persistence.checksums import MISMATCH, as_stored, bound_as_stored, checksum_of, is_sound, stored
+from sessionstore.persistence.codec import corrupted
+from sessionstore.persistence.columns import Instant, day_of, instant_from
 from sessionstore.persistence.execution import Executor
+from sessionstore.persistence.repository import SessionRepository
+from sessionstore.persistence.session_rows import sound_states
 from sessionstore.persistence.tables import (
     EventRow,
-    SessionRow,
     SessionTotalsRow,
     SummedUpRow,
     TombstoneRow,
@@ -21,31 +24,13 @@ from sessionstore.persistence.tables import (
 EVENTS, TOMBSTONES = cast(Table, EventRow.__table__), cast(Table, TombstoneRow.__table__)
 TOTALS, SUMMED_UP = cast(Table, SessionTotalsRow.__table__), cast(Table, SummedUpRow.__table__)
 events, tombstones = EVENTS.c, TOMBSTONES.c
-sessions = cast(Table, SessionRow.__table__).c
 
 # What an event says for the reports, where it has something to say.
 FIGURES = ("left_status", "duration_ms", "queue_ms", "generation_ms", "scene_count")
 _no_figures: dict[str, Any] = dict.fromkeys(FIGURES)
 
-# One statement for any number of sessions: an event takes its status, attempt and media type from the session as it is.
-_now = bindparam("now", type_=Instant())
-_events_of = select(
-    sessions.session_id,
-    bindparam("event_type", type_=Text()),
-    sessions.status,
-    bindparam("scene_number", type_=Integer()),
-    sessions.attempt,
-    _now,
-    hour_of(_now),
-    sessions.media_type,
-    *(bindparam(name, type_=events[name].type) for name in FIGURES),
-)
-_event_columns = [
-    *("session_id", "event_type", "status", "scene_number", "attempt", "occurred_at", "hour_at", "media_type"),
-    *FIGURES,
-]
-RECORD = insert(EVENTS).from_select(_event_columns, _events_of.where(sessions.session_id == bindparam("id")))
-RECORD_GONE = insert(EVENTS).from_select(_event_columns, _events_of.where(sessions.session_id.in_(each_of("ids"))))
+SIGNED_EVENT = [name for name in events.keys() if name not in {"event_id", "checksum"}]  # noqa: SIM118 - no mapping
+RECORD = insert(EVENTS).values(bound_as_stored(events, (*SIGNED_EVENT, "checksum")))
 
 # Columns that a tombstone takes over from its session as they are.
 INHERITED = (
@@ -62,47 +47,104 @@ INHERITED = (
     "queue_ms",
     "generation_ms",
 )
-_gone = select(
-    *(sessions[name] for name in INHERITED),
-    bindparam("reason"),
-    _now,
-).where(sessions.session_id.in_(each_of("ids")))
-BURY = insert(TOMBSTONES).from_select([*INHERITED, "reason", "gone_at"], _gone)
 LAST_EVENT = select(events.occurred_at).order_by(events.event_id.desc()).limit(literal(1))
+SIGNED_TOMBSTONE = [name for name in tombstones.keys() if name not in {"tombstone_id", "checksum"}]  # noqa: SIM118
+BURY = insert(TOMBSTONES).values(bound_as_stored(tombstones, (*SIGNED_TOMBSTONE, "checksum")))
 FIND_TOMBSTONE = (
-    select(TOMBSTONES)
+    select(*(as_stored(column) for column in tombstones))
     .where(tombstones.session_id == bindparam("id"))
     .order_by(tombstones.tombstone_id.desc())
     .limit(literal(1))
 )
+OLD_TOMBSTONES = (
+    select(*(as_stored(column) for column in tombstones))
+    .where(tombstones.gone_at < bindparam("before", type_=Instant()))
+    .order_by(tombstones.gone_at)
+    .limit(bindparam("limit", type_=Integer()))
+)
+FIRST_EVENTS = (
+    select(*(as_stored(column) for column in events))
+    .order_by(events.event_id)
+    .limit(bindparam("limit", type_=Integer()))
+)
+_tombstone_instants = [column.key for column in tombstones if isinstance(column.type, Instant)]
+
+
+def is_sound_tombstone(row: Any) -> bool:
+    """Whether a row, its number first and its checksum last, is what was signed."""
+    return is_sound(row[-1], row[1:-1])
+
+
+def read_tombstone(row: Any) -> Tombstone:
+    """The tombstone of a row as it stands; SessionCorruptedError for what is none."""
+    fields = row._asdict()
+    try:
+        return Tombstone.model_validate(fields | {name: instant_from(fields[name]) for name in _tombstone_instants})
+    except (ValueError, TypeError):
+        raise corrupted(str(row.session_id), "tombstone") from None
 
 
 class HistoryRepository:
     """Appends to the history and prunes it, at the one instant `now` of its unit of work."""
 
-    def __init__(self, statements: Executor, now: datetime) -> None:
+    def __init__(self, statements: Executor, now: datetime, sessions: SessionRepository) -> None:
         self._statements = statements
         self._now = now
+        self._sessions = sessions
 
     def record(self, session_id: str, event_type: str, scene_number: int | None = None, **figures: Any) -> None:
         """Adds one event, with the status and attempt the session has now; nothing when it is absent.
 
         `figures` are those of `FIGURES` that it has.
         """
-        event = {"id": session_id, "event_type": event_type, "scene_number": scene_number, "now": self._now}
-        self._statements.change(RECORD, {**_no_figures, **event, **figures})
+        row = self._sessions.written_state(session_id)
+        if row is not None:
+            self._append(row, event_type, {**figures, "scene_number": scene_number})
 
     def bury(self, session_ids: Sequence[str], reason: TombstoneReason) -> None:
-        """Writes a tombstone and an event for each session; they must still be there."""
-        ids, now = as_list(session_ids), self._now
-        self._statements.change(BURY, {"ids": ids, "reason": reason.value, "now": now})
-        event = {"ids": ids, "event_type": reason.value, "scene_number": None, "now": now}
-        self._statements.change(RECORD_GONE, {**_no_figures, **event})
+        """Writes a tombstone and an event for each session; they must still be there.
+
+        Raises:
+            SessionCorruptedError: when one of them is damaged.
+        """
+        rows = sound_states(self._statements, session_ids)
+        for session_id in set(session_ids) - {row.session_id for row in rows}:
+            raise corrupted(session_id, "state", MISMATCH)
+        for row in rows:
+            tombstone = {name: getattr(row, name) for name in INHERITED}
+            tombstone |= {"reason": reason.value, "gone_at": stored(self._now)}
+            checksum = checksum_of([tombstone[name] for name in SIGNED_TOMBSTONE])
+            self._statements.change(BURY, {**tombstone, "checksum": checksum})
+            self._append(row, reason.value, {"scene_number": None})
+
+    def _append(self, session: Any, event_type: str, figures: Mapping[str, Any]) -> None:
+        now = stored(self._now)
+        event = {
+            **_no_figures,
+            **figures,
+            "session_id": session.session_id,
+            "event_type": event_type,
+            "status": session.status,
+            "attempt": session.attempt,
+            "media_type": session.media_type,
+            "occurred_at": now,
+            "hour_at": f"{now[:13]}:00:00.000",
+        }
+        event["checksum"] = checksum_of([event[name] for name in SIGNED_EVENT])
+        self._statements.change(RECORD, event)
 
     def find_tombstone(self, session_id: str) -> Tombstone | None:
-        """The newest tombstone, when an id was used more than once."""
+        """The newest tombstone, when an id was used more than once.
+
+        Raises:
+            SessionCorruptedError: when it is damaged.
+        """
         row = self._statements.first(FIND_TOMBSTONE, {"id": session_id})
-        return None if row is None else Tombstone.model_validate(row._asdict())
+        if row is None:
+            return None
+        if row.session_id != session_id or not is_sound_tombstone(row):
+            raise corrupted(session_id, "tombstone", MISMATCH)
+        return read_tombstone(row)
 
     def last_event_at(self) -> datetime | None:
         """When the last event happened, by the clock of whoever wrote it."""
@@ -115,20 +157,23 @@ class HistoryRepository:
 
         And whatever came before such an event, though a clock that was ahead gave it a later time: what is left has no
         gaps. What is not summed up yet stays, and so does the last event: SQLite would hand its number out again.
+        The time of a damaged event counts for nothing.
         """
-        first = select(events.event_id, events.occurred_at).order_by(events.event_id).limit(limit).subquery()
+        rows = self._statements.rows(FIRST_EVENTS, {"limit": limit})
+        past = [row.event_id for row in rows if is_sound(row[-1], row[1:-1]) and row.occurred_at < stored(before)]
         last = select(func.max(events.event_id)).scalar_subquery()
         summed_up = select(SUMMED_UP.c.event_id).scalar_subquery()
-        due = select(func.max(first.c.event_id)).where(
-            first.c.occurred_at < before, first.c.event_id < last, first.c.event_id <= summed_up
-        )
-        return self._statements.core.execute(delete(EVENTS).where(events.event_id <= due.scalar_subquery())).rowcount
+        due = (events.event_id <= max(past, default=0), events.event_id < last, events.event_id <= summed_up)
+        return self._statements.core.execute(delete(EVENTS).where(*due)).rowcount
 
     def prune_tombstones(self, before: datetime, limit: int) -> int:
-        """Deletes at most `limit` tombstones older than that, whose figures go to the daily totals; how many went."""
-        due = (
-            select(tombstones.tombstone_id).where(tombstones.gone_at < before).order_by(tombstones.gone_at).limit(limit)
-        )
+        """Deletes at most `limit` tombstones older than that, whose figures go to the daily totals; how many went.
+
+        Damaged ones stay: what they amount to is not known.
+        """
+        rows = self._statements.rows(OLD_TOMBSTONES, {"before": before, "limit": limit})
+        sound = [row.tombstone_id for row in rows if is_sound_tombstone(row) and row.gone_at < stored(before)]
+        due = select(tombstones.tombstone_id).where(tombstones.tombstone_id.in_(sound))
         execute = self._statements.core.execute
         execute(_adding_to_totals(due))
         return execute(delete(TOMBSTONES).where(tombstones.tombstone_id.in_(due))).rowcount

@@ -8,7 +8,7 @@ from sessionstore.errors import SchemaError
 from sessionstore.persistence.tables import Base
 
 # Every revision in order; a test holds them against the scripts, so that opening a database need not load Alembic.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 SCHEMA_REVISION = REVISIONS[-1]
 
 EXPECTED_COLUMNS = {table.name: set(table.columns.keys()) for table in Base.metadata.sorted_tables}

@@ -1,6 +1,5 @@
 """What the counts that triggers and writes keep should be, by the rows; and putting that in their place."""
 
-from collections.abc import Iterable
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -14,7 +13,6 @@ from sqlalchemy import (
     literal_column,
     select,
     union_all,
-    update,
 )
 
 from sessionstore.models import GenerationStatus
@@ -62,7 +60,6 @@ COUNT_NONE = (
 _scenes_there = select(func.count()).where(scenes.session_id == sessions.session_id).scalar_subquery()
 _is_wrong = sessions.scenes_done != _scenes_there
 MISCOUNTED_SCENES = select(sessions.session_id).where(_is_wrong).order_by(sessions.session_id)
-COUNT_SCENES = update(SessionRow).where(sessions.session_id == bindparam("id")).values(scenes_done=_scenes_there)
 
 
 class Recounting:
@@ -87,7 +84,3 @@ class Recounting:
         self._statements.change(FORGET, {})
         self._statements.change(COUNT, {})
         self._statements.change_each(COUNT_NONE, ({"status": status.value} for status in GenerationStatus))
-
-    def count_scenes(self, session_ids: Iterable[str]) -> None:
-        """Has these sessions say how many scenes they have."""
-        self._statements.change_each(COUNT_SCENES, ({"id": session_id} for session_id in session_ids))

@@ -3,14 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Date, Integer, Table, bindparam, func, select
 
 from sessionstore.errors import DatabaseUnavailableError
 from sessionstore.models import TombstoneReason
-from sessionstore.persistence.columns import as_list, each_of
+from sessionstore.persistence.checksums import MISMATCH, as_stored
+from sessionstore.persistence.codec import corrupted
+from sessionstore.persistence.columns import instant_from, instant_text
 from sessionstore.persistence.execution import Executor
+from sessionstore.persistence.following import is_sound_event
 from sessionstore.persistence.tables import EventRow, SessionRow, TombstoneRow
 from sessionstore.persistence.views import REPORTS, ReportView
 
@@ -27,7 +31,7 @@ FIRST_AND_LAST = select(
     select(func.max(events.event_id)).scalar_subquery().label("last"),
 )
 NEXT_EVENT = (
-    select(events.event_id, events.occurred_at)
+    select(events.event_id, as_stored(events.occurred_at))
     .where(events.event_id >= bindparam("at"))
     .order_by(events.event_id)
     .limit(bindparam("one", 1, type_=Integer()))
@@ -57,11 +61,10 @@ GONE = (
 STAYS = ("created", "status_changed")
 TURNS = (*STAYS, *TombstoneReason)
 TURNS_OF = (
-    select(events.event_type, events.status, events.attempt, events.occurred_at)
+    select(*(as_stored(column) for column in events))
     .where(
         events.event_id.between(bindparam("first"), bindparam("last")),
         events.session_id == bindparam("id"),
-        events.event_type.in_(each_of("turns")),
     )
     .order_by(events.event_id)
 )
@@ -138,6 +141,9 @@ class ReportRepository:
         There is no index of events by session. Events are in the order of time, so a life is found as a range: from
         its creation, or the first event there still is, to its last status. When that does not hold both ends, for a
         clock was set back meanwhile, all events are looked at.
+
+        Raises:
+            SessionCorruptedError: when one of them is damaged, or lacking in between.
         """
         key = {"id": session_id}
         living = self._statements.first(LIVING, key)
@@ -153,23 +159,32 @@ class ReportRepository:
         begins = first == bounds.first or (found and found[0].event_type == "created")
         if not (begins and _ends(found, life)):
             found = self._turns(session_id, bounds.first, bounds.last)
+        if found and found[-1].status != life.status:
+            raise corrupted(session_id, "history", "lacks its last event")
         if living is None and found and found[-1].event_type in STAYS:
             found.append(Turn(life.reason, life.status, life.attempt, life.gone_at))
         return found
 
     def _turns(self, session_id: str, first: int, last: int) -> list[Turn]:
-        parameters = {"id": session_id, "first": first, "last": last, "turns": as_list(TURNS)}
-        found = [Turn(*row) for row in self._statements.rows(TURNS_OF, parameters)]
+        rows = self._statements.rows(TURNS_OF, {"id": session_id, "first": first, "last": last})
+        if not all(map(is_sound_event, rows)):
+            raise corrupted(session_id, "history", MISMATCH)
+        rows = [row for row in rows if row.event_type in TURNS]
         # An id that was used before had other lives.
-        births = [place for place, turn in enumerate(found) if turn.event_type == "created"]
-        return found[births[-1] :] if births else found
+        births = [place for place, row in enumerate(rows) if row.event_type == "created"]
+        rows = rows[births[-1] :] if births else rows
+        for before, row in pairwise(rows):
+            if row.left_status is not None and row.left_status != before.status:
+                raise corrupted(session_id, "history", "lacks an event")
+        return [_turn(row) for row in rows]
 
     def _first_since(self, moment: datetime, low: int, high: int) -> int:
         """The first event that happened then or later, or the last event there is."""
         while low < high:
             middle = (low + high) // 2
             event = self._statements.first(NEXT_EVENT, {"at": middle})
-            if event.occurred_at >= moment:
+            # As text: damage to an event of another session is to stop nobody.
+            if str(event.occurred_at) >= str(instant_text(moment)):
                 high = middle
             else:
                 low = event.event_id + 1
@@ -181,3 +196,10 @@ def _ends(found: list[Turn], life: Any) -> bool:
     if not found or found[-1].status != life.status:
         return False
     return found[-1].event_type not in STAYS or life.since is None or found[-1].occurred_at == life.since
+
+
+def _turn(row: Any) -> Turn:
+    try:
+        return Turn(row.event_type, row.status, row.attempt, cast(datetime, instant_from(row.occurred_at)))
+    except (ValueError, TypeError):
+        raise corrupted(row.session_id, "history") from None

@@ -1,161 +1,87 @@
-"""The repository: sessions and scenes, in terms of the tables. Every method is part of a unit of work.
+"""The repository: sessions, in terms of the table. Every method is part of a unit of work.
 
 Statements are built once, as module constants over the ORM classes, so that their compiled form is reused: an
-ORM session's load-change-flush costs ten times the statement it ends in.
+ORM session's load-change-flush costs ten times the statement it ends in. What is read is verified by its checksums
+before anything is made of it, also of what a write changes: damage must not be signed as if it were right.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from itertools import pairwise
 from operator import eq, gt, lt
 from typing import Any, cast
 
-from pydantic_core import to_json
-from sqlalchemy import (
-    ColumnElement,
-    Integer,
-    Select,
-    Table,
-    Update,
-    bindparam,
-    case,
-    delete,
-    exists,
-    func,
-    insert,
-    literal,
-    literal_column,
-    select,
-    tuple_,
-    update,
-)
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import ColumnElement, Integer, Select, Table, Update, bindparam, delete, insert, select, tuple_, update
 
 from sessionstore.models import GenerationSession, GenerationStatus
+from sessionstore.persistence.checksums import MISMATCH, is_sound_text, stored
 from sessionstore.persistence.codec import EncodedRequest, EncodedScene, SessionCodec, corrupted
-from sessionstore.persistence.columns import Instant, as_list, each_of
-from sessionstore.persistence.execution import Executor
-from sessionstore.persistence.spared import IS_NOT_SPARED
-from sessionstore.persistence.tables import SceneRow, SessionRow, SetAsideRow
-
-SESSIONS, SCENES, SET_ASIDE = (cast(Table, row.__table__) for row in (SessionRow, SceneRow, SetAsideRow))
-sessions, scenes = SESSIONS.c, SCENES.c
-
-GET_SESSION = select(SESSIONS).where(sessions.session_id == bindparam("id"))
-GET_SCENES = select(scenes.payload).where(scenes.session_id == bindparam("id")).order_by(scenes.position)
-GET_NUMBERED = (
-    select(scenes.scene_number, scenes.payload).where(scenes.session_id == bindparam("id")).order_by(scenes.position)
+from sessionstore.persistence.columns import as_list, each_of, instant_from
+from sessionstore.persistence.execution import Executor, MalformedTextError
+from sessionstore.persistence.scenes import RAW_SCENE, SceneRepository, require_sound_scenes, scenes
+from sessionstore.persistence.session_rows import (
+    RAW_SESSION,
+    RAW_STATE,
+    SESSIONS,
+    StateRow,
+    remember_state,
+    require_sound,
+    require_sound_state,
+    sessions,
+    signed,
+    sound_states,
+    status_of,
+    with_instants,
 )
-GET_STATE = select(
-    sessions.status,
-    sessions.num_scenes,
-    sessions.attempt,
-    sessions.created_at,
-    sessions.status_since,
-    sessions.started_at,
-    sessions.finished_at,
-    sessions.error_message,
-).where(sessions.session_id == bindparam("id"))
-GET_REQUEST = select(sessions.request_data).where(sessions.session_id == bindparam("id"))
-FIND_BY_KEY = select(sessions.session_id, sessions.request_data).where(sessions.idempotency_key == bindparam("key"))
-LIST_INFOS = select(
-    sessions.session_id,
-    sessions.status,
-    sessions.created_at,
-    sessions.last_accessed,
-    sessions.progress_step,
-    sessions.progress_total,
-    sessions.scenes_done,
-).order_by(sessions.created_at, sessions.session_id)
-OLDEST_OF_STATUS = (
-    select(sessions.created_at, sessions.session_id)
+from sessionstore.persistence.tables import SetAsideRow
+
+SET_ASIDE = cast(Table, SetAsideRow.__table__)
+
+_of_session = sessions.session_id == bindparam("id")
+IS_THERE = select(sessions.session_id).where(_of_session)
+GET_SESSION = select(*RAW_SESSION).where(_of_session)
+GET_STATE = select(*RAW_STATE).where(_of_session)
+GET_REQUEST = select(*RAW_STATE, sessions.request_data).where(_of_session)
+FIND_BY_KEY = select(*RAW_STATE, sessions.request_data).where(sessions.idempotency_key == bindparam("key"))
+LIST_INFOS = select(*RAW_STATE).order_by(sessions.created_at, sessions.session_id)
+LIST_BY_STATUS = (
+    select(*RAW_SESSION)
     .where(sessions.status == bindparam("status"))
     .order_by(sessions.created_at, sessions.session_id)
-    .limit(bindparam("limit", type_=Integer()))
 )
-PENDING_AFTER = (
-    select(sessions.session_id, sessions.version, sessions.created_at)
-    .where(
-        sessions.status == literal_column(f"'{GenerationStatus.PENDING}'"),
-        tuple_(sessions.created_at, sessions.session_id)
-        > tuple_(bindparam("created", type_=Instant()), bindparam("id")),
-    )
-    .order_by(sessions.created_at, sessions.session_id)
-    .limit(bindparam("limit", type_=Integer()))
-)
-OLDEST_EVICTABLE = OLDEST_OF_STATUS.where(IS_NOT_SPARED)
-SCENE_NUMBERS = select(scenes.scene_number).where(scenes.session_id == bindparam("id"))
 INSERT_SESSION = insert(SESSIONS)
-TOUCH_SESSION = (
-    update(SESSIONS)
-    .where(sessions.session_id == bindparam("id"), sessions.last_accessed < bindparam("accessed"))
-    .values(last_accessed=bindparam("accessed"))
-)
-
-_next_position = (
-    select(func.coalesce(func.max(scenes.position) + 1, 0))
-    .where(scenes.session_id == bindparam("session_id"))
-    .scalar_subquery()
-)
-_new_scene = sqlite_insert(SCENES).values(
-    session_id=bindparam("session_id"),
-    scene_number=bindparam("scene_number"),
-    position=_next_position,
-    created_at=bindparam("now"),
-    updated_at=bindparam("now"),
-    payload=bindparam("payload"),
-)
-SAVE_SCENE = _new_scene.on_conflict_do_update(
-    index_elements=["session_id", "scene_number"],
-    set_={"payload": _new_scene.excluded.payload, "updated_at": _new_scene.excluded.updated_at},
-)
-INSERT_SCENE = insert(SCENES)
-INSERT_SET_ASIDE = insert(SET_ASIDE)
 DELETE_SESSIONS = delete(SESSIONS).where(sessions.session_id.in_(each_of("ids")))
-DELETE_SCENES = delete(SCENES).where(scenes.session_id == bindparam("id"))
-DELETE_SCENE = DELETE_SCENES.where(scenes.scene_number == bindparam("number"))
-DISCOUNT_SCENE = (
-    update(SESSIONS).where(sessions.session_id == bindparam("id")).values(scenes_done=sessions.scenes_done - 1)
-)
+INSERT_SET_ASIDE = insert(SET_ASIDE)
 
 
 @cache
-def _update_of(columns: tuple[str, ...]) -> Update:
-    """One statement for each set of columns that is ever changed together."""
-    return (
-        update(SESSIONS)
-        .where(sessions.session_id == bindparam("id"))
-        .values(
-            version=sessions.version + 1,
-            updated_at=bindparam("now"),
-            last_accessed=bindparam("now"),
-            **{column: bindparam(column) for column in columns},
-        )
-    )
-
-
-_is_saved = exists().where(scenes.session_id == bindparam("id"), scenes.scene_number == bindparam("number"))
-# With what tells since when the scene was made, which would cost a statement more.
-COUNT_SCENE = (
-    _update_of(())
-    .values(scenes_done=sessions.scenes_done + case((_is_saved, 0), else_=1))
-    .returning(
-        func.coalesce(sessions.status_since, sessions.started_at, sessions.created_at).label("status_since"),
-        sessions.scenes_done,
-        select(func.max(scenes.updated_at)).where(scenes.session_id == bindparam("id")).scalar_subquery().label("last"),
-    )
-)
+def _update_of(columns: tuple[str, ...], *, is_signed: bool) -> Update:
+    """One statement for each set of columns that is ever changed together; of the very row that is known."""
+    is_known = (sessions.version == bindparam("known_version"), sessions.state_checksum == bindparam("known_checksum"))
+    chosen = update(SESSIONS).where(_of_session, *(is_known if is_signed else ()))
+    return chosen.values({column: bindparam(column) for column in columns})
 
 
 @cache
-def _ids_before(column: str) -> Select[Any]:
-    instant = sessions[column]
+def _page_of(conditions: tuple[str, ...], *, goes_on: bool) -> Select[Any]:
+    """Newest first, beyond a key if it `goes_on`."""
+    tests = [compare(column, bindparam(name, type_=column.type)) for name, column, compare in _tests_of(conditions)]
+    if goes_on:
+        # A row comparison, so that the index is entered at the key instead of being walked to it.
+        key = tuple_(bindparam("last_created", type_=sessions.created_at.type), bindparam("last_id"))
+        tests.append(tuple_(sessions.created_at, sessions.session_id) < key)
+    newest_first = (sessions.created_at.desc(), sessions.session_id.desc())
+    return select(*RAW_SESSION).where(*tests).order_by(*newest_first).limit(bindparam("limit", type_=Integer()))
+
+
+@cache
+def _scenes_of(chosen: Select[Any]) -> Select[Any]:
+    """The scenes of chosen sessions, each session's in their order."""
+    ids = chosen.with_only_columns(sessions.session_id).subquery()
     return (
-        select(sessions.session_id)
-        .where(sessions.status == bindparam("status"), instant < bindparam("moment"), IS_NOT_SPARED)
-        .order_by(instant)
-        .limit(bindparam("limit", type_=Integer()))
+        select(*RAW_SCENE).join(ids, ids.c.session_id == scenes.session_id).order_by(scenes.session_id, scenes.position)
     )
 
 
@@ -165,6 +91,7 @@ class SessionState:
 
     status: GenerationStatus
     num_scenes: int | None
+    scenes_done: int
     attempt: int
     created_at: datetime
     status_since: datetime | None
@@ -194,6 +121,19 @@ class SessionInfo:
         return round(100 * self.progress_step / self.progress_total, 1)
 
 
+Condition = tuple[str, ColumnElement[Any], Callable[[Any, Any], Any]]
+_CONDITIONS: tuple[Condition, ...] = (
+    ("status", sessions.status, eq),
+    ("media_type", sessions.media_type, eq),
+    ("created_after", sessions.created_at, gt),
+    ("created_before", sessions.created_at, lt),
+)
+
+
+def _tests_of(names: Sequence[str]) -> list[Condition]:
+    return [condition for condition in _CONDITIONS if condition[0] in names]
+
+
 @dataclass(frozen=True, slots=True)
 class SessionFilter:
     """Which sessions a page is made of; None leaves a condition out."""
@@ -203,33 +143,31 @@ class SessionFilter:
     created_after: datetime | None = None
     created_before: datetime | None = None
 
-    def conditions(self) -> list[ColumnElement[bool]]:
-        tests: list[tuple[ColumnElement[Any], Callable[[Any, Any], Any], Any]] = [
-            (sessions.status, eq, self.status),
-            (sessions.media_type, eq, self.media_type),
-            (sessions.created_at, gt, self.created_after),
-            (sessions.created_at, lt, self.created_before),
-        ]
-        return [compare(column, value) for column, compare, value in tests if value is not None]
+    def given(self) -> dict[str, Any]:
+        """The conditions that there are, as stored."""
+        values = {name: stored(getattr(self, name)) for name, _, _ in _CONDITIONS}
+        return {name: value for name, value in values.items() if value is not None}
 
-
-@dataclass(frozen=True, slots=True)
-class StoredParts:
-    """The texts of a session as they stand in the columns, whether or not they validate."""
-
-    request_data: str
-    metadata: str
-    progress: str | None
-    scenes: dict[int, str]
+    def admits(self, row: Any) -> bool:
+        """Whether a row meets the conditions, which an index may say wrongly."""
+        given = self.given()
+        return all(
+            compare(getattr(row, str(column.key)), given[name]) for name, column, compare in _tests_of(list(given))
+        )
 
 
 class SessionRepository:
-    """Sessions and scenes over one connection, at the one instant `now` of its unit of work."""
+    """Sessions over one connection, at the one instant `now` of its unit of work.
+
+    Where nothing else is said, a session that is damaged, or does not validate, raises SessionCorruptedError.
+    """
 
     def __init__(self, statements: Executor, codec: SessionCodec[Any, Any], now: datetime) -> None:
         self._statements = statements
         self._codec = codec
         self._now = now
+        self.scenes = SceneRepository(statements, now)
+        self._written: dict[str, Any] = {}
 
     # Reading
 
@@ -237,119 +175,142 @@ class SessionRepository:
         """The session; `accessed_at` is an access that is not saved yet."""
         try:
             row = self._statements.first(GET_SESSION, {"id": session_id})
-        except (ValueError, TypeError) as error:
-            raise corrupted(session_id, "times", error) from None
-        if row is None:
-            return None
+            if row is None:
+                return None
+            require_sound(row, session_id)
+            found = self.scenes.list(session_id, row.scenes_done)
+        except MalformedTextError:
+            raise corrupted(session_id, "text", "is no text any more") from None
+        row = with_instants(row)
         if accessed_at is not None:
             row = row._replace(last_accessed=max(row.last_accessed, accessed_at))
-        return self._codec.decode_session(row, self._statements.column(GET_SCENES, {"id": session_id}))
+        return self._codec.decode_session(row, [scene.payload for scene in found])
+
+    def is_there(self, session_id: str) -> bool:
+        """Whether there is such a session, damaged or not."""
+        return bool(self._statements.column(IS_THERE, {"id": session_id}))
 
     def state(self, session_id: str) -> SessionState | None:
-        row = self._statements.first(GET_STATE, {"id": session_id})
-        return row and SessionState(GenerationStatus(row.status), *row[1:])
+        """What a change of the session is decided on."""
+        row = self._sound_state(session_id)
+        if row is None:
+            return None
+        row = with_instants(row)
+        return SessionState(
+            status_of(row),
+            row.num_scenes,
+            row.scenes_done,
+            row.attempt,
+            row.created_at,
+            row.status_since,
+            row.started_at,
+            row.finished_at,
+            row.error_message,
+        )
 
     def find_by_key(self, idempotency_key: str) -> tuple[str, str] | None:
         """The session id and stored request that own the key."""
         row = self._statements.first(FIND_BY_KEY, {"key": idempotency_key})
-        return row and (row.session_id, row.request_data)
+        if row is None:
+            return None
+        if row.idempotency_key != idempotency_key:
+            raise corrupted(row.session_id, "state", "has another idempotency key than an index says")
+        return row.session_id, _request_in(row, row.session_id)
 
     def find_request(self, session_id: str) -> str | None:
         """The stored request of a session."""
         row = self._statements.first(GET_REQUEST, {"id": session_id})
-        return None if row is None else str(row.request_data)
+        return None if row is None else _request_in(row, session_id)
 
     def list_by_status(self, status: GenerationStatus) -> list[GenerationSession[Any, Any]]:
         """All sessions of one status, oldest first."""
-        return self._load(
-            select(SESSIONS).where(sessions.status == status).order_by(sessions.created_at, sessions.session_id)
-        )
+        return self._load(LIST_BY_STATUS, {"status": status.value}, SessionFilter(status))
 
     def list_page(
         self, chosen: SessionFilter, limit: int, after: tuple[datetime, str] | None
     ) -> list[GenerationSession[Any, Any]]:
         """At most `limit` sessions, newest first, beyond the key (created_at, session_id) `after`."""
-        conditions = chosen.conditions()
-        if after is not None:
-            # A row comparison, so that the index is entered at the key instead of being walked to it.
-            key = tuple_(literal(after[0], sessions.created_at.type), literal(after[1]))
-            conditions.append(tuple_(sessions.created_at, sessions.session_id) < key)
-        newest_first = (sessions.created_at.desc(), sessions.session_id.desc())
-        return self._load(select(SESSIONS).where(*conditions).order_by(*newest_first).limit(limit))
+        given = chosen.given()
+        key = {} if after is None else {"last_created": after[0], "last_id": after[1]}
+        values = {name: getattr(chosen, name) for name in given}
+        page = _page_of(tuple(given), goes_on=after is not None)
+        return self._load(page, {**values, **key, "limit": limit}, chosen, newest_first=True)
 
-    def _load(self, chosen: Select[Any]) -> list[GenerationSession[Any, Any]]:
+    def _load(
+        self, chosen: Select[Any], parameters: Mapping[str, Any], wanted: SessionFilter, *, newest_first: bool = False
+    ) -> list[GenerationSession[Any, Any]]:
         """Sessions with their scenes, in two statements whatever their number."""
-        rows = self._statements.core.execute(chosen).all()
-        payloads: dict[str, list[str]] = {row.session_id: [] for row in rows}
-        ids = chosen.with_only_columns(sessions.session_id).subquery()
-        statement = (
-            select(scenes.session_id, scenes.payload)
-            .join(ids, ids.c.session_id == scenes.session_id)
-            .order_by(scenes.session_id, scenes.position)
-        )
-        for session_id, payload in self._statements.core.execute(statement):
-            payloads[session_id].append(payload)
-        return [self._codec.decode_session(row, payloads[row.session_id]) for row in rows]
-
-    def pending_after(self, created_at: datetime, session_id: str, limit: int) -> list[Any]:
-        """Pending sessions beyond that key, oldest first: rows of session_id, version, created_at."""
-        return self._statements.rows(PENDING_AFTER, {"created": created_at, "id": session_id, "limit": limit})
-
-    def scene_numbers(self, session_id: str) -> list[int]:
-        """Of the saved scenes, in no order."""
-        return self._statements.column(SCENE_NUMBERS, {"id": session_id})
+        rows = self._statements.rows(chosen, parameters)
+        of_session: dict[str, list[Any]] = {row.session_id: [] for row in rows}
+        for row in rows:
+            require_sound(row, row.session_id)
+            if not wanted.admits(row):
+                raise corrupted(row.session_id, "state", "is another than an index says")
+        _require_order(rows[::-1] if newest_first else rows)
+        for scene in self._statements.rows(_scenes_of(chosen), parameters):
+            of_session.setdefault(scene.session_id, []).append(scene)
+        for row in rows:
+            require_sound_scenes(of_session[row.session_id], row.session_id, row.scenes_done)
+        return [
+            self._codec.decode_session(with_instants(row), [scene.payload for scene in of_session[row.session_id]])
+            for row in rows
+        ]
 
     def infos(self) -> list[SessionInfo]:
         """A line for each session, oldest first, without reading any story or scene."""
-        return [SessionInfo(*row) for row in self._statements.rows(LIST_INFOS)]
+        rows = self._statements.rows(LIST_INFOS)
+        for row in rows:
+            require_sound_state(row, row.session_id)
+        _require_order(rows)
+        return [_info(with_instants(row)) for row in rows]
 
-    def stored_parts(self, session_id: str) -> StoredParts | None:
-        """The raw texts, for a session that cannot be decoded."""
-        row = self._statements.first(GET_SESSION, {"id": session_id})
-        if row is None:
-            return None
-        tick = {
-            "current_step": row.progress_step,
-            "total_steps": row.progress_total,
-            "description": row.progress_description,
-        }
-        progress = None if row.progress_step is None else to_json(tick).decode()
-        return StoredParts(row.request_data, row.metadata, progress, self._numbered(session_id))
-
-    def _numbered(self, session_id: str) -> dict[int, str]:
-        """The texts of a session's scenes, in their order."""
-        return {row.scene_number: row.payload for row in self._statements.rows(GET_NUMBERED, {"id": session_id})}
+    def _sound_state(self, session_id: str) -> Any:
+        """The verified state of a session, as it stands; None when it is absent."""
+        try:
+            row = self._statements.first(GET_STATE, {"id": session_id})
+        except MalformedTextError:
+            raise corrupted(session_id, "text", "is no text any more") from None
+        if row is not None:
+            require_sound_state(row, session_id)
+        return row
 
     # Writing: each returns whether the session was there.
 
     def insert(self, session_id: str, request: EncodedRequest, metadata: str, idempotency_key: str | None) -> None:
-        instants = dict.fromkeys(("created_at", "last_accessed", "updated_at", "status_since"), self._now)
-        self._statements.change(
-            INSERT_SESSION,
-            {
-                "session_id": session_id,
-                "status": GenerationStatus.PENDING.value,
-                "scenes_done": 0,
-                "attempt": 0,
-                "version": 1,
-                "idempotency_key": idempotency_key,
-                "metadata": metadata,
-                **request.columns(),
-                **instants,
-            },
-        )
+        """A new session, pending."""
+        columns = {
+            "session_id": session_id,
+            "status": GenerationStatus.PENDING.value,
+            "scenes_done": 0,
+            "attempt": 0,
+            "version": 1,
+            "idempotency_key": idempotency_key,
+            "metadata": metadata,
+            **request.columns(),
+            **dict.fromkeys(("created_at", "last_accessed", "updated_at", "status_since"), self._now),
+        }
+        columns, state = signed(columns)
+        self._statements.change(INSERT_SESSION, columns)
+        self._remember(StateRow._make(state))
 
     def update(self, session_id: str, changes: Mapping[str, Any]) -> bool:
         """Sets columns, and counts the change: `version`, `updated_at`, `last_accessed`."""
-        statement = _update_of(tuple(changes))
-        parameters = {"id": session_id, "now": self._now, **changes}
-        return self._statements.change(statement, parameters) > 0
+        return self._change(session_id, lambda row: {**self._counted(row), **changes}) is not None
+
+    def discount_scenes(self, session_id: str, count: int) -> None:
+        """Says that so many scenes are gone; `update` counts the change."""
+        self._change(session_id, lambda row: {"scenes_done": row.scenes_done - count})
+
+    def recount_scenes(self, session_id: str) -> None:
+        """Has a session that is mended say how many scenes it has; `update` counts the change."""
+        self._change(session_id, lambda row: {"scenes_done": self.scenes.count(session_id)})
 
     def touch(self, accesses: Mapping[str, datetime]) -> None:
-        """Records when sessions were last read; a later time that is already there stays."""
-        self._statements.change_each(
-            TOUCH_SESSION, ({"id": session_id, "accessed": moment} for session_id, moment in accesses.items())
-        )
+        """Records when sessions were last read; a later time that is already there stays, and so do damaged ones."""
+        for row in sound_states(self._statements, list(accesses)):
+            accessed = accesses.get(row.session_id)
+            if accessed is not None and str(row.last_accessed) < str(stored(accessed)):
+                self._save(row, {"last_accessed": accessed})
 
     def save_scene(self, session_id: str, scene: EncodedScene) -> datetime | None:
         """Inserts the scene behind the others, or replaces the one with its number in its place.
@@ -357,53 +318,26 @@ class SessionRepository:
         Returns since when it was made: since the scene before, or since the session has its status; None when absent.
         Raises ValueError when the session has as many as it may.
         """
-        key = {"id": session_id, "number": scene.scene_number}
-        known = self._statements.first(COUNT_SCENE, {**key, "now": self._now})
-        if known is None:
+        standing = self.scenes.standing(session_id, scene.scene_number)
+        new = 0 if standing.is_replaced else 1
+        row = self._change(session_id, lambda row: {"scenes_done": row.scenes_done + new} | self._counted(row))
+        if row is None:
             return None
-        if known.scenes_done > self._codec.limits.scenes and scene.scene_number not in self.scene_numbers(session_id):
-            self._codec.require_room(known.scenes_done)
-        self._statements.change(
-            SAVE_SCENE,
-            {
-                "session_id": session_id,
-                "scene_number": scene.scene_number,
-                "payload": scene.text,
-                "now": self._now,
-            },
-        )
-        since: datetime = known.status_since
-        return since if known.last is None else max(since, known.last)
-
-    def replace_scenes(self, session_id: str, given: Sequence[EncodedScene]) -> int:
-        """Makes `given`, in this order, all the scenes of a session that is there; `update` counts the change.
-
-        Returns how many of them are new, or other than they were.
-        """
-        before = self._numbered(session_id)
-        self._statements.change(DELETE_SCENES, {"id": session_id})
-        self._statements.change_each(
-            INSERT_SCENE,
-            (
-                {
-                    "session_id": session_id,
-                    "scene_number": scene.scene_number,
-                    "position": position,
-                    "created_at": self._now,
-                    "updated_at": self._now,
-                    "payload": scene.text,
-                }
-                for position, scene in enumerate(given)
-            ),
-        )
-        return sum(before.get(scene.scene_number) != scene.text for scene in given)
+        if new:
+            self._codec.require_room(row.scenes_done + 1)
+        self.scenes.put(session_id, scene, standing, row.scenes_done)
+        try:
+            since = row.status_since or row.started_at or row.created_at
+            return cast(datetime, instant_from(max(since, standing.last_updated or "")))
+        except (ValueError, TypeError):
+            raise corrupted(session_id, "times") from None
 
     def delete(self, session_ids: Sequence[str]) -> None:
         """Deletes sessions; their scenes go with them."""
         self._statements.change(DELETE_SESSIONS, {"ids": as_list(session_ids)})
 
     def set_aside(self, session_id: str, part: str, reason: str, content: str) -> None:
-        """Keeps the text of a part that no longer validates, beside the session."""
+        """Keeps the text of a part that is damaged or no longer validates, beside the session."""
         self._statements.change(
             INSERT_SET_ASIDE,
             {
@@ -415,30 +349,68 @@ class SessionRepository:
             },
         )
 
-    def delete_scene(self, session_id: str, scene_number: int) -> None:
-        """Deletes a scene that is there; `update` counts the change."""
-        self._statements.change(DELETE_SCENE, {"id": session_id, "number": scene_number})
-        self._statements.change(DISCOUNT_SCENE, {"id": session_id})
+    def written_state(self, session_id: str) -> Any:
+        """The state of a session as this unit last wrote it, or else as it stands; None when it is absent."""
+        return self._written.get(session_id) or self._sound_state(session_id)
 
-    # Choosing: ids, oldest first, at most `limit`.
+    def forget_written(self) -> None:
+        """Some of it was undone."""
+        self._written.clear()
 
-    def ids_before(self, column: str, moment: datetime, status: GenerationStatus, limit: int) -> list[str]:
-        """Those of one status whose `created_at` or `finished_at` lies before `moment`, but for spared ones."""
-        parameters = {"status": status.value, "moment": moment, "limit": limit}
-        return self._statements.column(_ids_before(column), parameters)
+    def _counted(self, row: Any) -> dict[str, Any]:
+        return {"version": row.version + 1, "updated_at": self._now, "last_accessed": self._now}
 
-    def evictable_ids(self, statuses: Iterable[GenerationStatus], limit: int) -> list[str]:
-        """As `oldest_ids`, but for spared ones."""
-        return self._oldest(OLDEST_EVICTABLE, statuses, limit)
+    def _change(self, session_id: str, changes_of: Callable[[Any], Mapping[str, Any]]) -> Any:
+        """Changes a session as its verified state has it; that state, or None when the session is absent.
 
-    def oldest_ids(self, statuses: Iterable[GenerationStatus], limit: int) -> list[str]:
-        return self._oldest(OLDEST_OF_STATUS, statuses, limit)
+        A state that this connection remembers need not be read again: it is changed only where it still stands, and the
+        checksum is that of what is known, so that damage which came since is seen by the next who reads.
+        """
+        row = self._statements.memory.get(session_id)
+        if row is not None and self._save(row, changes_of(row)):
+            return row
+        row = self._sound_state(session_id)
+        if row is not None:
+            self._save(row, changes_of(row))
+        return row
 
-    def _oldest(self, of_status: Select[Any], statuses: Iterable[GenerationStatus], limit: int) -> list[str]:
-        # Status by status, each from its end of the index: over all at once, SQLite would sort every session.
-        oldest = [
-            (row.created_at, row.session_id)
-            for status in statuses
-            for row in self._statements.rows(of_status, {"status": status.value, "limit": limit})
-        ]
-        return [session_id for _, session_id in sorted(oldest)[:limit]]
+    def _save(self, row: Any, changes: Mapping[str, Any]) -> bool:
+        """Changes a row that was verified, if it still is that one. The one place that does, so that all is signed."""
+        columns, state = signed(changes, row)
+        known = {"id": row.session_id, "known_version": row.version, "known_checksum": row.state_checksum}
+        statement = _update_of(tuple(columns), is_signed=row.state_checksum is not None)
+        is_saved = self._statements.change(statement, known | columns) > 0
+        if is_saved:
+            self._remember(row._make(state))
+        return is_saved
+
+    def _remember(self, row: Any) -> None:
+        self._written[row.session_id] = row
+        remember_state(self._statements.memory, row)
+
+
+def _request_in(row: Any, session_id: str) -> str:
+    require_sound_state(row, session_id)
+    if not is_sound_text(row.request_checksum, row.request_data):
+        raise corrupted(session_id, "request_data", MISMATCH)
+    return str(row.request_data)
+
+
+def _require_order(rows: Sequence[Any]) -> None:
+    """Raises SessionCorruptedError unless rows that an index gave are in its order, each once."""
+    keys = [(row.created_at, row.session_id) for row in rows]
+    for before, key in pairwise(keys):
+        if not before < key:
+            raise corrupted(key[1], "state", "is another than an index says")
+
+
+def _info(row: Any) -> SessionInfo:
+    return SessionInfo(
+        row.session_id,
+        row.status,
+        row.created_at,
+        row.last_accessed,
+        row.progress_step,
+        row.progress_total,
+        row.scenes_done,
+    )

@@ -84,6 +84,9 @@ class SessionRow(Base):
     queue_ms: Mapped[int | None] = mapped_column(BigInteger)
     generation_ms: Mapped[int | None] = mapped_column(BigInteger)
     error_message: Mapped[str | None]
+    metadata_checksum: Mapped[int | None] = mapped_column(BigInteger)
+    request_checksum: Mapped[int | None] = mapped_column(BigInteger)
+    state_checksum: Mapped[int | None] = mapped_column(BigInteger)
     metadata_: Mapped[str] = mapped_column("metadata", JsonText())
     request_data: Mapped[str] = mapped_column(JsonText())
 
@@ -124,6 +127,7 @@ class SceneRow(Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     payload: Mapped[str] = mapped_column(JsonText())
+    checksum: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class RunRow(Base):
@@ -201,6 +205,7 @@ class ProviderCallRow(Base):
     request_fingerprint: Mapped[str]
     request: Mapped[str]
     result: Mapped[str | None]
+    checksum: Mapped[int | None] = mapped_column(BigInteger)
 
 
 # What the history keeps: every change but progress ticks, and the four ways to go.
@@ -236,13 +241,14 @@ class EventRow(Base):
     scene_number: Mapped[int | None]
     attempt: Mapped[int]
     occurred_at: Mapped[datetime]
-    hour_at: Mapped[datetime | None]
+    hour_at: Mapped[datetime]
     media_type: Mapped[str | None]
     left_status: Mapped[str | None]
     duration_ms: Mapped[int | None] = mapped_column(BigInteger)
     queue_ms: Mapped[int | None] = mapped_column(BigInteger)
     generation_ms: Mapped[int | None] = mapped_column(BigInteger)
     scene_count: Mapped[int | None]
+    checksum: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class HourTotalsRow(Base):
@@ -339,6 +345,7 @@ class TombstoneRow(Base):
     queue_ms: Mapped[int | None] = mapped_column(BigInteger)
     generation_ms: Mapped[int | None] = mapped_column(BigInteger)
     gone_at: Mapped[datetime]
+    checksum: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class SessionTotalsRow(Base):

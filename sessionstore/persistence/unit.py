@@ -9,16 +9,20 @@ from sessionstore.errors import DatabaseUnavailableError, SessionCorruptedError
 from sessionstore.events import CallbackRegistry, EventType, SessionEvent
 from sessionstore.persistence.audit import AuditRepository
 from sessionstore.persistence.calls import CallRepository
+from sessionstore.persistence.choosing import ChoiceRepository
 from sessionstore.persistence.codec import SessionCodec
 from sessionstore.persistence.examination import ExaminationRepository
 from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.following import ChangeRepository
 from sessionstore.persistence.history import HistoryRepository
+from sessionstore.persistence.mending import MendingRepository
 from sessionstore.persistence.metrics import MetricsRepository
 from sessionstore.persistence.recounting import Recounting
 from sessionstore.persistence.reports import ReportRepository
 from sessionstore.persistence.repository import SessionRepository
 from sessionstore.persistence.runs import RunRepository
+from sessionstore.persistence.scenes import SceneRepository
+from sessionstore.persistence.soundness import SoundnessRepository
 from sessionstore.persistence.statistics import StatisticsRepository
 from sessionstore.persistence.totals import TotalsRepository
 
@@ -54,7 +58,22 @@ class UnitOfWork:
     @property
     def history(self) -> HistoryRepository:
         """What is kept of changes, and of sessions that are gone."""
-        return HistoryRepository(self._statements, self.now)
+        return HistoryRepository(self._statements, self.now, self.sessions)
+
+    @property
+    def scenes(self) -> SceneRepository:
+        """The scenes of sessions."""
+        return self.sessions.scenes
+
+    @property
+    def choices(self) -> ChoiceRepository:
+        """Which sessions go, or are worked on, next."""
+        return ChoiceRepository(self._statements)
+
+    @property
+    def mending(self) -> MendingRepository:
+        """What there is of damaged sessions."""
+        return MendingRepository(self._statements, self.codec, self.now, self.sessions)
 
     @property
     def changes(self) -> ChangeRepository:
@@ -90,6 +109,11 @@ class UnitOfWork:
     def examination(self) -> ExaminationRepository:
         """What the doctor asks of the rows."""
         return ExaminationRepository(self._statements)
+
+    @property
+    def soundness(self) -> SoundnessRepository:
+        """Whether rows are what was signed."""
+        return SoundnessRepository(self._statements, self.codec)
 
     @property
     def totals(self) -> TotalsRepository:
@@ -156,6 +180,7 @@ class UnitOfWork:
 
     def _undo(self, name: str, published: int) -> None:
         del self.events[published:]
+        self.sessions.forget_written()
         # When the whole transaction is gone, so is the savepoint.
         if self.is_over or not self._statements.is_in_transaction():
             return

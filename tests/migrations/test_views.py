@@ -22,8 +22,8 @@ REBUILDS_SESSIONS = '''
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 
 
 def set_aside(kind, condition):
@@ -57,8 +57,8 @@ DROPS_A_COLUMN = '''
 
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 
 
 def upgrade():
@@ -68,20 +68,20 @@ def upgrade():
 
 @pytest.fixture
 def later(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a test puts script 0006, in a copy of the migrations that Alembic is told of."""
+    """Where a test puts script 0007, in a copy of the migrations that Alembic is told of."""
     folder = tmp_path / "migrations"
     shutil.copytree(migrations.scripts_folder(), folder, ignore=shutil.ignore_patterns("__pycache__"))
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
-    monkeypatch.setattr(migrations, "REVISIONS", (*migrations.REVISIONS, "0006"))
-    return folder / "versions" / "0006_later.py"
+    monkeypatch.setattr(migrations, "REVISIONS", (*migrations.REVISIONS, "0007"))
+    return folder / "versions" / "0007_later.py"
 
 
 @pytest.fixture
 def database_of_the_past(config: Config, database: Path) -> Path:
-    """At 0005, with rows."""
+    """At 0006, with rows."""
     command.upgrade(config, "0004")
     put_the_past(database)
-    command.upgrade(config, "0005")
+    command.upgrade(config, "0006")
     return database
 
 
@@ -97,11 +97,11 @@ def test_a_table_under_views_is_altered_both_ways_and_they_answer_the_same(
     later.write_text(REBUILDS_SESSIONS, encoding="utf-8")
     before, schema_before, rows_before = answers(database), made_again(database), dump(database)
     command.upgrade(config, "head")
-    assert revision(database) == "0006"
+    assert revision(database) == "0007"
     assert answers(database) == before
     assert made_again(database) == schema_before
     assert query(database, "SELECT DISTINCT priority FROM sessions") == [(7,)]
-    command.downgrade(config, "0005")
+    command.downgrade(config, "0006")
     assert answers(database) == before
     assert made_again(database) == schema_before
     assert dump(database) == rows_before

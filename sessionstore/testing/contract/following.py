@@ -662,7 +662,7 @@ class FollowingContract(ContractGroup):
         watch = manager.watch(session_id)
         told(watch, 1)
 
-        execute(update(SessionRow).values(request_data="{}", version=SessionRow.version + 1))
+        execute(update(SessionRow).values(request_data="{}", version=SessionRow.version + 1, state_checksum=None))
 
         with pytest.raises(SessionCorruptedError):
             told(watch, 1)

@@ -192,7 +192,9 @@ class LedgerContract(TrackingGroup):
     ) -> None:
         run, studio = begin(manager), Studio()
         buy(run, studio)
-        execute(update(ProviderCallRow).values(state="intended", job_id=None, submitted_at=None, result=None))
+        execute(
+            update(ProviderCallRow).values(state="intended", checksum=None, job_id=None, submitted_at=None, result=None)
+        )
         (left,) = run.open_calls()
         assert left.policy is CallPolicy.HOLD
 

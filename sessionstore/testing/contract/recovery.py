@@ -23,12 +23,17 @@ from sessionstore.testing.contract.group import (
     scene_numbers,
 )
 
-# JSON all of them, since an engine may refuse anything else; none of them what the store would write.
+UNSIGNED = {"state_checksum": None, "metadata_checksum": None, "request_checksum": None}
+
+# JSON all of them, since an engine may refuse anything else; none of them what the store would write. Nobody signed it:
+# what is another than was signed is damage, whether it validates or not.
 BROKEN: dict[str, tuple[Executable, ...]] = {
-    "request_data": (update(SessionRow).values(request_data='{"story_text": "", "num_scenes": 3}'),),
-    "scenes": (update(SceneRow).where(SceneRow.scene_number == 1).values(payload='{"scene_number": 1}'),),
-    "metadata": (update(SessionRow).values({SessionRow.__table__.c["metadata"]: "[1, 2]"}),),
-    "progress": (update(SessionRow).values(progress_step=1, progress_total=2, progress_description=None),),
+    "request_data": (update(SessionRow).values(request_data='{"story_text": "", "num_scenes": 3}', **UNSIGNED),),
+    "scenes": (
+        update(SceneRow).where(SceneRow.scene_number == 1).values(payload='{"scene_number": 1}', checksum=None),
+    ),
+    "metadata": (update(SessionRow).values({SessionRow.__table__.c["metadata"]: "[1, 2]"} | UNSIGNED),),
+    "progress": (update(SessionRow).values(progress_step=1, progress_total=2, progress_description=None, **UNSIGNED),),
 }
 
 

@@ -6,6 +6,7 @@ from sessionstore.testing.contract.concurrency import ConcurrencyContract
 from sessionstore.testing.contract.copies import CopiesContract
 from sessionstore.testing.contract.counting import CountingContract
 from sessionstore.testing.contract.creation import CreationContract
+from sessionstore.testing.contract.damage import DamageContract
 from sessionstore.testing.contract.ends import EndsContract
 from sessionstore.testing.contract.errors import ErrorsContract
 from sessionstore.testing.contract.every_process import EveryProcessContract
@@ -60,6 +61,7 @@ class StoreContract(
     StatisticsContract,
     MetricsContract,
     RecoveryContract,
+    DamageContract,
     ModelsContract,
     TimesContract,
     RefusalsContract,

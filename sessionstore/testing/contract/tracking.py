@@ -246,7 +246,7 @@ class TrackingContract(TrackingGroup):
         execute(update(SessionRow).values(request_data="{}"))
         assert manager.claim_next_session("gpu-1") is None
 
-        execute(update(SessionRow).values(request_data=sound, version=SessionRow.version + 1))
+        execute(update(SessionRow).values(request_data=sound, version=SessionRow.version + 1, state_checksum=None))
 
         assert claim(manager).session_id == broken
 

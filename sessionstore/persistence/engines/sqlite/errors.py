@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from sessionstore.errors import DatabaseUnavailableError, SessionLockError
 from sessionstore.persistence.engines.sqlite.library import sqlite3
+from sessionstore.persistence.execution import MalformedTextError
 
 _WHAT_TO_DO = {
     sqlite3.SQLITE_FULL: "the disk is full; nothing was changed, make room and try again",
@@ -27,7 +28,7 @@ def is_busy(error: sqlite3.Error) -> bool:
     return _primary_code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+def is_damage(error: sqlite3.Error | UnicodeDecodeError) -> bool:
     """Whether what was read makes no sense, for good or because the disk fails."""
     return _primary_code(error) == sqlite3.SQLITE_CORRUPT
 
@@ -41,9 +42,12 @@ def lock_timeout_error(lock_timeout: float) -> SessionLockError:
     )
 
 
-def translated(error: sqlite3.Error, database: str) -> DatabaseUnavailableError:
+def translated(error: sqlite3.Error | UnicodeDecodeError, database: str) -> DatabaseUnavailableError:
     """The store's error for one of the driver's."""
     code = getattr(error, "sqlite_errorcode", 0)
+    if type(error) is sqlite3.OperationalError and not code:
+        # The driver's own, not SQLite's. Its message repeats what is stored.
+        return MalformedTextError(f"{database}: a stored text is damaged; run `sessionstore check`")
     advice = _WHAT_TO_DO.get(code) or _WHAT_TO_DO.get(_primary_code(error), "SQLite refused it")
     return DatabaseUnavailableError(
         f"{database}: {advice} ({_name(error)})", in_doubt=False, is_damaged=is_damage(error)
@@ -64,14 +68,17 @@ def translating(database: str) -> Iterator[None]:
     """Around calls of the driver that do not go through SQLAlchemy."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise translated(error, database) from error
 
 
-def _primary_code(error: sqlite3.Error) -> int:
+def _primary_code(error: sqlite3.Error | UnicodeDecodeError) -> int:
+    if isinstance(error, UnicodeDecodeError):
+        # The driver could not read SQLite's message, which names what is malformed.
+        return sqlite3.SQLITE_CORRUPT
     # Extended result codes hold the primary one in their lowest byte.
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def _name(error: sqlite3.Error) -> str:
+def _name(error: sqlite3.Error | UnicodeDecodeError) -> str:
     return getattr(error, "sqlite_errorname", type(error).__name__)

@@ -33,6 +33,6 @@ def examine(connection: sqlite3.Connection, file: DatabaseFile, *, durability: s
     for name, ask in questions.items():
         try:
             findings += ask()
-        except (sqlite3.DatabaseError, OSError) as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError, OSError) as error:
             findings.append(Finding.unreadable(name, error))
     return findings

@@ -21,7 +21,8 @@ TRIGGERS = frozenset(
         "discount_gone_session",
         "discount_quiet",
         "keep_unsummed_event",
-        "refuse_event_of_no_hour",
+        "refuse_unsigned_call",
+        "refuse_unsigned_session",
     }
 )
 # They have no columns of their own that anybody selects in the code.
