@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sessionstore.verification.parts import PARTS
-from sessionstore.verification.reports import Reporter, described
+from sessionstore.verification.reports import Reporter, described, write_report
 
 STANDARD_INPUT = 0
 # Between two looks for children that ended, which only matters to how long a kill is waited for.
@@ -59,7 +59,7 @@ class Launcher:
         if pid == 0:
             self._be(Reporter(name), part, options)
         self._living[name] = pid
-        Reporter(name)("started", pid)
+        write_report(name, "started", pid)
 
     @staticmethod
     def _be(report: Reporter, part: str, options: dict[str, Any]) -> None:
@@ -80,10 +80,10 @@ class Launcher:
                 return
             name = next(name for name, each in self._living.items() if each == pid)
             if os.WIFSTOPPED(status):
-                Reporter(name)("stopped")
+                write_report(name, "stopped")
             else:
                 del self._living[name]
-                Reporter(name)("ended", os.waitstatus_to_exitcode(status))
+                write_report(name, "ended", os.waitstatus_to_exitcode(status))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ th, td { border: 1px solid #c8c8c8; padding: .35rem .6rem; text-align: left; ver
 th { font-weight: 600; }
 thead th { background: #f0f0f0; }
 td { overflow-wrap: anywhere; }
+table.results td:first-child { font-weight: 600; white-space: nowrap; }
 td.number { text-align: right; }
 table.figures { width: auto; min-width: 20rem; }
 .verdict { font-weight: 700; white-space: nowrap; }
@@ -31,7 +32,7 @@ pre { background: #f0f0f0; padding: .6rem; white-space: pre-wrap; overflow-wrap:
 @media print {
   body { max-width: none; padding: 0; font-size: 10pt; }
   h2 { break-after: avoid; }
-  tr { break-inside: avoid; }
+  tr, table.figures { break-inside: avoid; }
 }
 """
 _LIMITS = (
@@ -49,6 +50,7 @@ def render(verification: Verification) -> str:
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n',
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
             f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n",
+            "<p>sessionstore verify</p>\n",
             f'<h1 class="{_class(verification.verdict)}">{escape(headline(verification))}</h1>\n',
             f"<p>{escape(_LIMITS)}</p>\n",
             _facts(verification),
@@ -78,8 +80,8 @@ def _facts(verification: Verification) -> str:
 
 
 def _results(results: Iterable[Result]) -> str:
-    columns = ["scenario", "promise", "how often", "seconds", "result"]
-    rows = [[each.scenario, each.promise, each.extent, f"{each.seconds:g}", each.verdict] for each in results]
+    columns = ["scenario", "promise", "how often", "took", "result"]
+    rows = [[each.scenario, each.promise, each.extent, f"{each.seconds:g} s", each.verdict] for each in results]
     return "<h2>What was promised, and what was found</h2>\n" + _table("results", columns, rows)
 
 

@@ -9,6 +9,11 @@ STANDARD_OUTPUT = 1
 MAX_TEXT = PIPE_BUF // 2
 
 
+def write_report(name: str, kind: str, *facts: object) -> None:
+    """Returns once the report is in the pipe. Raises BrokenPipeError when nobody reads any more."""
+    os.write(STANDARD_OUTPUT, f"{json.dumps([name, kind, *facts])}\n".encode())
+
+
 class Reporter:
     """Writes reports in the name of one child; any of its threads may."""
 
@@ -16,9 +21,9 @@ class Reporter:
         self.name = name
 
     def __call__(self, kind: str, *facts: object) -> None:
-        """Returns once the report is in the pipe. Ends the process when nobody reads any more."""
+        """As `write_report`, but ends the process when nobody reads any more."""
         try:
-            os.write(STANDARD_OUTPUT, f"{json.dumps([self.name, kind, *facts])}\n".encode())
+            write_report(self.name, kind, *facts)
         except BrokenPipeError:
             os._exit(1)
 

@@ -161,7 +161,7 @@ class _Budget:
             reasons=trial.reasons,
             notes=trial.notes,
             figures={
-                name: round(value, 2) if isinstance(value, float) else value for name, value in trial.figures.items()
+                name: round(value, 3) if isinstance(value, float) else value for name, value in trial.figures.items()
             },
         )
 

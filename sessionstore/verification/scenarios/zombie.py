@@ -4,7 +4,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from itertools import count
 from typing import Any
 
 from sessionstore import GenerationRun
@@ -50,7 +49,7 @@ def try_it(ground: Ground, trial: Trial) -> None:
     found = _Found()
     # A paused worker that is in the middle of a write holds everybody up: then it is not waited for.
     with ground.opened(DATABASE, lock_timeout=1.0) as manager:
-        for _ in count():
+        while True:
             begun = time.monotonic()
             _round(ground, trial, found, manager)
             trial.extent = f"{found.zombies} zombies, {len(found.claims)} claims"

@@ -55,7 +55,7 @@ def test_control_without_a_protection_it_is_seen_that_the_promise_does_not_hold(
 ) -> None:
     plant(protection)
 
-    (result,) = trying(name, seconds=2).results
+    (result,) = trying(name, seconds=1).results
 
     assert reason in text_of(result)
 
@@ -76,7 +76,7 @@ def test_control_a_write_of_two_transactions_is_seen_to_be_torn(
 def test_control_writers_that_do_not_wait_are_seen_to_fail(trying: Trying, plant: Plant) -> None:
     plant("impatience")
 
-    (result,) = trying(ScenarioName.LOCK_STORM, seconds=2).results
+    (result,) = trying(ScenarioName.LOCK_STORM, seconds=1).results
 
     assert "SessionLockError" in text_of(result)
 
@@ -84,7 +84,7 @@ def test_control_writers_that_do_not_wait_are_seen_to_fail(trying: Trying, plant
 def test_control_a_store_that_does_not_recover_from_a_full_disk_is_seen(trying: Trying, plant: Plant) -> None:
     plant("no recovery")
 
-    (result,) = trying(ScenarioName.DISK_FULL, seconds=2).results
+    (result,) = trying(ScenarioName.DISK_FULL, seconds=1).results
 
     assert "after there was room again" in text_of(result)
 
@@ -92,7 +92,7 @@ def test_control_a_store_that_does_not_recover_from_a_full_disk_is_seen(trying: 
 def test_a_limit_that_is_never_felt_is_not_tried_instead_of_held(trying: Trying, plant: Plant) -> None:
     plant("no limit")
 
-    found = trying(ScenarioName.DISK_FULL, seconds=2)
+    found = trying(ScenarioName.DISK_FULL, seconds=1)
 
     (result,) = found.results
     assert result.verdict is found.verdict is Verdict.NOT_TRIED
