@@ -109,7 +109,10 @@ class Settings(BaseSettings):
     max_payload_depth: int = Field(64, ge=1, le=150, description="how deep lists and objects in one may be nested")
     max_scenes: int = Field(10_000, ge=1, description="scenes that a session may have")
     max_bulk_sessions: int = Field(10_000, ge=1, description="ids that bulk_update_sessions takes at once")
-    max_page_sessions: int = Field(1000, ge=1, le=100_000, description="sessions that list_sessions gives at once")
+    # 50 is what list_sessions gives to who names no limit.
+    max_page_sessions: int = Field(
+        1000, ge=50, le=100_000, description="sessions that list_sessions gives at once, at most"
+    )
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():

@@ -43,7 +43,7 @@ CHOICES: dict[str, tuple[Any, str, Any, Any]] = {
     "max_payload_depth": (64, "8", 8, 150),
     "max_scenes": (10_000, "12", 12, 13),
     "max_bulk_sessions": (10_000, "1", 1, 20),
-    "max_page_sessions": (1000, "10", 10, 100_000),
+    "max_page_sessions": (1000, "50", 50, 100_000),
 }
 NAMES = list(CHOICES)
 
@@ -79,7 +79,7 @@ OUT_OF_RANGE: list[tuple[str, Any]] = [
     ("max_payload_depth", 151),
     ("max_scenes", 0),
     ("max_bulk_sessions", 0),
-    ("max_page_sessions", 0),
+    ("max_page_sessions", 49),
     ("max_page_sessions", 100_001),
 ]
 
