@@ -36,6 +36,11 @@ class Stage:
     """A store on `database`. Each case gets a session of its own, the target; the bystander is never named."""
 
     def __init__(self, database: Path) -> None:
+        # First, since a connection asks only once whether it is to log.
+        self._ears = Ears()
+        for name in LOGGERS:
+            logging.getLogger(name).addHandler(self._ears)
+            logging.getLogger(name).setLevel(logging.DEBUG)
         self.manager = SessionManager(
             None, None, database_url=f"sqlite:///{database}", durability="normal", recovery_interval=None
         )
@@ -44,7 +49,6 @@ class Stage:
         self.sent: Any = None
         self._numbers = itertools.count(1)
         self._eye = sqlite3.connect(database, isolation_level=None)
-        self._ears = Ears()
         self.manager.create_session(REQUEST, session_id=BYSTANDER, metadata={"owner": "ann"})
         self.manager.add_scene_to_session(BYSTANDER, SCENE)
         # Active, and so nothing that is claimed or cleaned up.
@@ -52,9 +56,6 @@ class Stage:
         self._schema, self._stood = self.schema(), self._bystander()
 
     def __enter__(self) -> Self:
-        for name in LOGGERS:
-            logging.getLogger(name).addHandler(self._ears)
-            logging.getLogger(name).setLevel(logging.DEBUG)
         return self
 
     def __exit__(
