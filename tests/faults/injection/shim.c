@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 /* In step with shim.py. */
-enum kind { OPEN, CLOSE, READ, WRITE, SYNC, TRUNCATE, UNLINK, LINK, RENAME, MKDIR, MAP, LOCK, LOOK };
+enum kind { OPEN, CLOSE, READ, WRITE, SYNC, TRUNCATE, UNLINK, LINK, RENAME, MKDIR, MAP, LOCK, LOOK, UNLOCK };
 enum action { COUNT, FAIL, SHORTEN, LIE, KILL_BEFORE, KILL_AFTER, DELAY };
 enum record { CREATED = 1, WRITTEN, TRUNCATED, SYNCED, SYNC_LOST, UNLINKED, LINKED, RENAMED, FOLDER_MADE, MARK };
 
@@ -361,7 +361,8 @@ MAPPING(mmap64, off64_t)
         va_end(rest); \
         const char *path = path_behind(fd); \
         int is_lock = command == F_SETLK || command == F_SETLKW || command == F_GETLK || command == F_OFD_SETLK; \
-        return path && is_lock ? CALL(LOCK, path, REAL(name)(fd, command, argument), ) \
+        int is_end = is_lock && ((struct flock *)argument)->l_type == F_UNLCK; \
+        return path && is_lock ? CALL(is_end ? UNLOCK : LOCK, path, REAL(name)(fd, command, argument), ) \
                                : REAL(name)(fd, command, argument); \
     }
 LOCKING(fcntl)

@@ -25,6 +25,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import Self
 
 CONTROL_VARIABLE = "FAULT_CONTROL"
 FOREVER = 2**64 - 1
@@ -36,7 +37,7 @@ _ENTRY = struct.Struct("IIQQII")
 
 
 class Kind(IntEnum):
-    """Kinds of calls: LOCK is fcntl, MAP mmap, LOOK stat and access; the others are called so."""
+    """Kinds of calls: LOCK and UNLOCK are fcntl, MAP mmap, LOOK stat and access; the others are called so."""
 
     OPEN = 0
     CLOSE = 1
@@ -51,6 +52,7 @@ class Kind(IntEnum):
     MAP = 10
     LOCK = 11
     LOOK = 12
+    UNLOCK = 13
 
 
 class Action(IntEnum):
@@ -149,12 +151,23 @@ class Control:
         size = _LOG_START + log_bytes
         with path.open("xb") as file:
             file.truncate(size)
-        with path.open("r+b") as file:
-            self._memory = mmap.mmap(file.fileno(), size)
-        self._block = _Block.from_buffer(self._memory)
+        self._map()
         self._block.folder = os.fsencode(folder.resolve())
         self._block.size = size
         self._block.is_recording = int(log_bytes > 0)
+
+    @classmethod
+    def reopen(cls, path: Path) -> Self:
+        """In another process: the control that was made at `path`."""
+        control = cls.__new__(cls)
+        control.path = path
+        control._map()
+        return control
+
+    def _map(self) -> None:
+        with self.path.open("r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), 0)
+        self._block = _Block.from_buffer(self._memory)
 
     def environment(self, library: Path) -> dict[str, str]:
         """For a child that is to be under this control from its first instruction."""

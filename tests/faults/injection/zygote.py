@@ -4,6 +4,7 @@ It carries the library of `shim.c`; each child may be put under a `Control` of i
 module and reports over a socket, packet by packet; what it reported before it was killed is read all the same.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -75,11 +76,12 @@ class Child:
 class Zygote:
     """The process that children are forked from; a context manager that ends it."""
 
-    def __init__(self, library: Path) -> None:
+    def __init__(self, library: Path, *modules: str) -> None:
+        """`modules` are imported once, for all children."""
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.injection.zygote", str(theirs.fileno())],
+                [sys.executable, "-m", "tests.faults.injection.zygote", str(theirs.fileno()), *modules],
                 cwd=ROOT,
                 env=os.environ | {"LD_PRELOAD": str(library)},
                 pass_fds=[theirs.fileno()],
@@ -108,9 +110,11 @@ class Zygote:
         return Child(ours)
 
 
-def _serve(orders: socket.socket) -> None:
-    for module in ("alembic.command", "alembic.config", "sessionstore", "tests.concurrency"):
+def _serve(orders: socket.socket, modules: list[str]) -> None:
+    for module in ("alembic.command", "alembic.config", "sessionstore", "tests.concurrency", *modules):
         importlib.import_module(module)
+    # Or each child's first collection would touch, and so copy, all that was imported.
+    gc.freeze()
     # Nobody asks how the keepers of children ended.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
@@ -156,4 +160,4 @@ def _run(order: dict[str, Any], channel: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+    _serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])
