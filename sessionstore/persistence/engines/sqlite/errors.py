@@ -4,23 +4,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sessionstore.errors import DatabaseUnavailableError, SessionLockError
+from sessionstore.persistence.engines.sqlite import shortage
 from sessionstore.persistence.engines.sqlite.library import sqlite3
 from sessionstore.persistence.execution import MalformedTextError
 
 _WHAT_TO_DO = {
-    sqlite3.SQLITE_FULL: "the disk is full; nothing was changed, make room and try again",
+    sqlite3.SQLITE_FULL: shortage.FULL,
     sqlite3.SQLITE_IOERR: "reading or writing failed; look at the disk and the system's log, then try again",
-    sqlite3.SQLITE_READONLY: "it cannot be written; check the permissions of the file and of its folder",
+    sqlite3.SQLITE_READONLY: "it cannot be written; check the permissions of the file and of its folder; try again",
     sqlite3.SQLITE_READONLY_ROLLBACK: "a -journal lies beside it, of a write that was cut off or of another database; "
     "if it came there with a copy, move it away",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that the folder exists and may be written",
     sqlite3.SQLITE_PERM: "access was denied; check the permissions of the file and of its folder",
     sqlite3.SQLITE_NOTADB: "it is no SQLite database, or its first page is damaged; give another file or a backup",
     sqlite3.SQLITE_CORRUPT: "SQLite read something malformed; run `sessionstore check`, and keep the file as it is",
-    sqlite3.SQLITE_NOMEM: "SQLite ran out of memory",
+    sqlite3.SQLITE_NOMEM: shortage.NO_MEMORY,
     sqlite3.SQLITE_TOOBIG: "a value is larger than SQLite takes",
     sqlite3.SQLITE_PROTOCOL: "its locks do not work; is it on a network file system?",
 }
+# A quota that is used up looks like a broken disk to SQLite, and we cannot ask for it.
+_MAYBE_A_QUOTA = (
+    "writing failed; look whether a quota of the disk or the limit of file sizes (ulimit -f) is reached, at the disk, "
+    "and at the system's log, then try again"
+)
+_WHEN_WRITING = {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE, sqlite3.SQLITE_IOERR_SHMSIZE}
+# These come of shortages too.
+_MAYBE_A_SHORTAGE = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 
 
 def is_busy(error: sqlite3.Error) -> bool:
@@ -44,32 +53,47 @@ def lock_timeout_error(lock_timeout: float) -> SessionLockError:
 
 def translated(error: sqlite3.Error | UnicodeDecodeError, database: str) -> DatabaseUnavailableError:
     """The store's error for one of the driver's."""
-    code = getattr(error, "sqlite_errorcode", 0)
-    if type(error) is sqlite3.OperationalError and not code:
+    if type(error) is sqlite3.OperationalError and not hasattr(error, "sqlite_errorcode"):
         # The driver's own, not SQLite's. Its message repeats what is stored.
         return MalformedTextError(f"{database}: a stored text is damaged; run `sessionstore check`")
-    advice = _WHAT_TO_DO.get(code) or _WHAT_TO_DO.get(_primary_code(error), "SQLite refused it")
     return DatabaseUnavailableError(
-        f"{database}: {advice} ({_name(error)})", in_doubt=False, is_damaged=is_damage(error)
+        f"{database}: {_advice(error, database)} ({_name(error)})", in_doubt=False, is_damaged=is_damage(error)
     )
+
+
+def translated_system_error(error: OSError, database: str) -> DatabaseUnavailableError:
+    """The store's error for one of the system, met at a file that we handle ourselves."""
+    reason = error.strerror or type(error).__name__
+    advice = shortage.shortage_of(error) or "look at the disk and the system's log, then try again"
+    return DatabaseUnavailableError(f"{error.filename or database}: {advice} ({reason})", in_doubt=False)
 
 
 def in_doubt_error(error: sqlite3.Error, database: str) -> DatabaseUnavailableError:
     """The store's error for a commit that failed: it may be there after a crash, or not."""
     return DatabaseUnavailableError(
-        f"{database}: the commit failed ({_name(error)}), and whether it was saved is unknown; repeat the write, "
-        "which is harmless when it was",
+        f"{database}: {_advice(error, database)} ({_name(error)}). The commit failed, and whether it was saved is "
+        "unknown; repeat the write, which is harmless when it was",
         in_doubt=True,
     )
 
 
 @contextmanager
 def translating(database: str) -> Iterator[None]:
-    """Around calls of the driver that do not go through SQLAlchemy."""
+    """Around calls of the driver that do not go through SQLAlchemy, and around those of the system."""
     try:
         yield
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise translated(error, database) from error
+    except OSError as error:
+        raise translated_system_error(error, database) from error
+
+
+def _advice(error: sqlite3.Error | UnicodeDecodeError, database: str) -> str:
+    code, whole_code = _primary_code(error), getattr(error, "sqlite_errorcode", 0)
+    found = shortage.current_shortage(database) if code in _MAYBE_A_SHORTAGE else None
+    if found is None and whole_code in _WHEN_WRITING:
+        found = _MAYBE_A_QUOTA
+    return found or _WHAT_TO_DO.get(whole_code) or _WHAT_TO_DO.get(code, "SQLite refused it")
 
 
 def _primary_code(error: sqlite3.Error | UnicodeDecodeError) -> int:

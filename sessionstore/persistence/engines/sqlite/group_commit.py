@@ -16,6 +16,7 @@ from sessionstore.events import SessionEvent
 from sessionstore.persistence.engines.base import Outcome
 from sessionstore.persistence.engines.gate import Place
 from sessionstore.persistence.engines.sqlite.checkpoints import Checkpointer
+from sessionstore.persistence.engines.sqlite.connections import HeldConnection
 from sessionstore.persistence.engines.sqlite.file import DatabaseFile
 from sessionstore.persistence.engines.sqlite.library import sqlite3
 from sessionstore.persistence.engines.sqlite.queue import Turn, WriteQueue
@@ -66,6 +67,8 @@ class GroupCommit:
         # How many the last group had beside its leader, and whether one of the last that had any failed.
         self._last_company = 0
         self._is_careful = False
+        # Whether the database failed the last transaction.
+        self._has_failed = False
         _living.add(self)
 
     def write(self, work: Any, *, is_alone: bool = False) -> Any:
@@ -95,7 +98,7 @@ class GroupCommit:
             self._settle()
             group = self._group = Group(turn)
             try:
-                held = self._writer.begin(turn.deadline)
+                held = self._begin(turn)
                 place.unit = unit = self._new_unit(held.statements)
                 try:
                     yield
@@ -104,6 +107,9 @@ class GroupCommit:
                     unit.is_over = True
                 group.outcomes.append(Outcome(None, unit.events))
                 self._writer.commit(held, group.proof)
+            except DatabaseUnavailableError:
+                self._has_failed = True
+                raise
             finally:
                 # In line, as in `_commit_group`.
                 try:
@@ -153,16 +159,21 @@ class GroupCommit:
         try:
             if self._last_company and not turn.is_alone:
                 self._queue.await_company(turn, self._last_company)
-            held = self._writer.begin(turn.deadline)
+            held = self._begin(turn)
             self._run_works(group, held.statements)
             try:
                 self._writer.commit(held, group.proof)
             except DatabaseUnavailableError as error:
+                self._has_failed = True
                 _give_all(group, error)
         except _TrustBrokenError:
             self._is_careful = True
         except _GroupBrokenError as broken:
+            self._has_failed = True
             broken.turn.give(broken.error)
+        except DatabaseUnavailableError:
+            self._has_failed = True
+            raise
         finally:
             # By the driver's own calls, which nothing can interrupt before they are done: an open transaction
             # would keep other processes waiting until this one writes again.
@@ -172,6 +183,14 @@ class GroupCommit:
             except sqlite3.Error:
                 self._writer.close()
             self._settle()
+
+    def _begin(self, turn: Turn) -> HeldConnection:
+        if self._has_failed:
+            # For want of room, perhaps. Once all of the WAL is in the file, which has had most of these pages before,
+            # it starts over in the room that it has: so sessions can be removed on a disk that is full.
+            self._has_failed = False
+            self.checkpoint()
+        return self._writer.begin(turn.deadline)
 
     def _run_works(self, group: Group, statements: Executor) -> None:
         """Runs the leader's work, then that of all who come meanwhile."""

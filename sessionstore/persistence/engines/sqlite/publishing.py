@@ -7,7 +7,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sessionstore.errors import DatabaseUnavailableError
+from sessionstore.persistence.engines.sqlite.errors import translated, translated_system_error
 from sessionstore.persistence.engines.sqlite.file import sync_folder
+from sessionstore.persistence.engines.sqlite.library import sqlite3
 
 # The name under which a copy is written, with the number of the process that does.
 PARTIAL = re.compile(r"\..+\.(\d+)\.partial")
@@ -36,15 +38,15 @@ def publish(write: Callable[[Path], object], target: Path) -> None:
         # Outside the block that removes it: what is there is another thread's, which copies to the same name.
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     try:
-        write(partial)
         with _translating(target):
+            write(partial)
             _sync_file(partial)
             # A link, not a rename: it fails when the name was taken in the meantime.
             os.link(partial, target)
-            sync_folder(target.parent)
+            _sync_name(target)
     finally:
         for leftover in (partial, *(Path(f"{partial}{ending}") for ending in BESIDE)):
-            # Of a name that is too long there is none; why the copy failed is what has to be told.
+            # What cannot be removed stays: why the copy failed is what has to be told.
             with suppress(OSError):
                 leftover.unlink()
 
@@ -55,8 +57,11 @@ def _translating(target: Path) -> Iterator[None]:
         yield
     except FileExistsError as error:
         raise _taken(target) from error
+    except sqlite3.Error as error:
+        # It may be the store that cannot be read; but it is the copy that needs room.
+        raise translated(error, str(target)) from error
     except OSError as error:
-        raise refused(target, f"it cannot be written ({error.strerror})") from error
+        raise translated_system_error(error, str(target)) from error
 
 
 def _taken(target: Path) -> DatabaseUnavailableError:
@@ -68,6 +73,15 @@ def refused(target: Path, why: str) -> DatabaseUnavailableError:
     if len(shown) > MAX_SHOWN_CHARACTERS:
         shown = f"...{shown[-MAX_SHOWN_CHARACTERS:]}"
     return DatabaseUnavailableError(f"{shown}: {why}")
+
+
+def _sync_name(target: Path) -> None:
+    """Puts the name on disk; takes it away again when that fails, so that the copy can be asked for once more."""
+    try:
+        sync_folder(target.parent)
+    except OSError:
+        target.unlink()
+        raise
 
 
 def _sync_file(path: Path) -> None:
