@@ -8,6 +8,7 @@ for the next occasion.
 
 import logging
 import time
+from collections.abc import Callable
 
 from sessionstore.errors import SessionLockError
 from sessionstore.persistence.engines.sqlite.connections import begin_immediate
@@ -27,9 +28,11 @@ PAGE_BYTES = 4096
 class Checkpointer:
     """Counts commits and the growth of the WAL; the thread whose turn it is to write calls it."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """`connection` is the checkpointer's own."""
-        self._connection = connection
+    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+        """`connect` makes connections of the checkpointer's own: one now, and another when that has failed."""
+        self._connect = connect
+        self._connection: sqlite3.Connection | None = connect()
+        self._is_failing = False
         self._commits = 0
         self._wal_bytes = self._begun_at_bytes = 0
         self._has_warned = False
@@ -46,7 +49,10 @@ class Checkpointer:
             try:
                 begin_immediate(writer, time.monotonic(), lock_timeout=0)
                 self._begin_counting_anew()
+                if self._connection is None:
+                    self._connection = self._connect()
                 _, frames, moved = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                self._is_failing = False
             finally:
                 if writer.in_transaction:
                     writer.execute("ROLLBACK")
@@ -55,7 +61,12 @@ class Checkpointer:
             pass  # Another process is writing; after the next commit it is tried again.
         except sqlite3.Error:
             self._begin_counting_anew()
-            logger.warning("the WAL could not be checkpointed; it is tried again later", exc_info=True)
+            # Once for a row of failures: on a disk that is full, each write tries again.
+            if not self._is_failing:
+                logger.warning("the WAL could not be checkpointed; it is tried again later", exc_info=True)
+            self._is_failing = True
+            # It may have failed for good.
+            self.close()
 
     def _begin_counting_anew(self) -> None:
         self._commits = 0
@@ -73,4 +84,6 @@ class Checkpointer:
         self._has_warned = is_held_back
 
     def close(self) -> None:
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

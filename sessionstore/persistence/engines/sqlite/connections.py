@@ -42,18 +42,23 @@ def connect(
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False, cached_statements=256
     )
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
-    connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
-    # The file may be somebody else's: what is in its schema calls no function that could do more than compute, and a
-    # page that was made up is found out before it is read.
-    connection.execute("PRAGMA trusted_schema = OFF")
-    connection.execute("PRAGMA cell_size_check = ON")
-    connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_SIZE_LIMIT_BYTES}")
-    # Never by itself: on SQLite 3.7.0 to 3.51.2 a checkpoint that runs beside a commit can lose it. See checkpoints.
-    connection.execute("PRAGMA wal_autocheckpoint = 0")
-    # Last: the pragmas themselves may have to wait, while another process makes or recovers the file.
-    connection.execute(f"PRAGMA busy_timeout = {busy_timeout_ms}")
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
+        connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+        # The file may be somebody else's: what is in its schema calls no function that could do more than compute, and
+        # a page that was made up is found out before it is read.
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA cell_size_check = ON")
+        connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_SIZE_LIMIT_BYTES}")
+        # Never by itself: on SQLite 3.7.0 to 3.51.2 a checkpoint that runs beside a commit can lose it.
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        # Last: the pragmas themselves may have to wait, while another process makes or recovers the file.
+        connection.execute(f"PRAGMA busy_timeout = {busy_timeout_ms}")
+    except BaseException:
+        # Else it would stay open for as long as the exception is kept.
+        connection.close()
+        raise
     return connection
 
 

@@ -1,7 +1,7 @@
 """The SQLite engine: opens the file, runs units of work on it, and closes it."""
 
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -68,18 +68,22 @@ class SqliteEngine(Engine):
         self._connect = partial(connect, self._file.path, durability=settings.durability)
         self._durability = settings.durability
         self._queue = WriteQueue(lock_timeout)
-        with translating(str(self._file)):
+        # What was opened before something failed is closed: an application may try again and again.
+        with translating(str(self._file)), ExitStack() as undo:
             self._file.require_usable(create=settings.auto_migrate)
             ensure_schema(self._file, auto_migrate=settings.auto_migrate, lock_timeout=lock_timeout)
             self._readers = Readers(self._holding(self._connect))
             self._writer = Writer(self._holding(partial(self._connect, busy_timeout_ms=0)), self._file, lock_timeout)
+            undo.callback(self._writer.close)
             # The first read makes the -wal and -shm files, which from then on are held and remembered.
             pragma(self._writer.driver, "user_version")
             self._file.remember()
             # A write that is acknowledged from now on stands on the names of both files.
             self._file.sync_names()
+            self._checkpoints = Checkpointer(self._connect)
+            undo.callback(self._checkpoints.close)
             self._guard = FileGuard(self._file.path, self._file.identity)
-            self._checkpoints = Checkpointer(self._connect())
+            undo.pop_all()
         warn_of_shared(self._file.path)
         self._mark = ChangeMark(self._connect)
         self._commits = GroupCommit(self._queue, self._writer, self._file, self._checkpoints, self._unit)
@@ -125,9 +129,10 @@ class SqliteEngine(Engine):
 
     def _reclaim(self, unit: UnitOfWork) -> bool:
         driver = self._writer.driver
-        # The pragma gives one page back for each row that is fetched.
-        driver.execute(f"PRAGMA incremental_vacuum({RECLAIM_PAGES})").fetchall()
-        return bool(pragma(driver, "freelist_count"))
+        with translating(str(self._file)):
+            # The pragma gives one page back for each row that is fetched.
+            driver.execute(f"PRAGMA incremental_vacuum({RECLAIM_PAGES})").fetchall()
+            return bool(pragma(driver, "freelist_count"))
 
     def storage_bytes(self) -> dict[str, int]:
         return self.gate.run(lambda _, file: file.sizes(), self._file)

@@ -77,20 +77,30 @@ class FileGuard:
             try:
                 yield
             finally:
-                for descriptor, _ in held.descriptors:
-                    os.close(descriptor)
+                _close(held.descriptors)
 
 
 def _lock_files(path: Path) -> list[tuple[int, tuple[int, int]]]:
     if not IS_SUPPORTED:
         return []
-    locked = []
-    for file, span in ((path, _SHARED_RANGE), (Path(f"{path}-shm"), _SHM_PRESENCE)):
-        with suppress(FileNotFoundError):
-            descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-            _set_lock(descriptor, fcntl.F_RDLCK, span)
-            locked.append((descriptor, span))
+    locked: list[tuple[int, tuple[int, int]]] = []
+    try:
+        for file, span in ((path, _SHARED_RANGE), (Path(f"{path}-shm"), _SHM_PRESENCE)):
+            with suppress(FileNotFoundError):
+                locked.append((os.open(file, os.O_RDONLY | os.O_CLOEXEC), span))
+                _set_lock(locked[-1][0], fcntl.F_RDLCK, span)
+    except BaseException:
+        # That drops SQLite's own locks too; but the connections are closed next, unused.
+        _close(locked)
+        raise
     return locked
+
+
+def _close(descriptors: list[tuple[int, tuple[int, int]]]) -> None:
+    for descriptor, _ in descriptors:
+        # It is closed all the same, and nothing was written to it.
+        with suppress(OSError):
+            os.close(descriptor)
 
 
 def _set_lock(descriptor: int, kind: int, span: tuple[int, int]) -> None:

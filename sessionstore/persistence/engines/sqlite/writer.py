@@ -5,7 +5,7 @@ from typing import Any
 
 from sessionstore.errors import DatabaseUnavailableError
 from sessionstore.persistence.engines.sqlite.connections import HeldConnection, begin_immediate
-from sessionstore.persistence.engines.sqlite.errors import in_doubt_error, translated, translating
+from sessionstore.persistence.engines.sqlite.errors import in_doubt_error, is_busy, translated, translating
 from sessionstore.persistence.engines.sqlite.file import DatabaseFile
 from sessionstore.persistence.engines.sqlite.library import sqlite3
 
@@ -34,18 +34,16 @@ class Writer:
             DatabaseUnavailableError: when the database failed.
         """
         try:
-            held = self.held or self._sound_connection()
-            if held.driver.in_transaction:
-                # Left behind by a thread that was interrupted before it could clean up; its turn is over.
-                held.driver.execute("ROLLBACK")
-            begin_immediate(held.driver, deadline, self._lock_timeout)
-        except sqlite3.ProgrammingError:
-            # SQLAlchemy closes a connection that is interrupted in one of its statements.
+            return self._begin(deadline)
+        except sqlite3.Error:
+            # For good, perhaps: SQLAlchemy closes a connection that is interrupted in one of its statements, and SQLite
+            # takes a file for reading only when it could not open it for writing in that moment.
             self.close()
-            return self.begin(deadline)
+        try:
+            return self._begin(deadline)
         except sqlite3.Error as error:
+            self.close()
             raise translated(error, self._name) from error
-        return held
 
     def commit(self, held: HeldConnection, proof: list[Any]) -> None:
         """Commits; `proof` has an element once, and only if, SQLite did.
@@ -87,10 +85,38 @@ class Writer:
         if held is not None:
             held.close()
 
+    def _begin(self, deadline: float) -> HeldConnection:
+        held = self.held or self._sound_connection()
+        if held.driver.in_transaction:
+            # Left behind by a thread that was interrupted before it could clean up; its turn is over.
+            held.driver.execute("ROLLBACK")
+        begin_immediate(held.driver, deadline, self._lock_timeout)
+        return held
+
     def _sound_connection(self) -> HeldConnection:
         if self.held is not None and not self.held.is_sound():
             self.close()
         if self.held is None:
             with translating(self._name):
-                self.held = self._connect()
+                held = self._connect()
+                try:
+                    _require_writable(held.driver)
+                except BaseException:
+                    held.close()
+                    raise
+            self.held = held
         return self.held
+
+
+def _require_writable(driver: sqlite3.Connection) -> None:
+    """Raises the driver's error for a file that was opened for reading only.
+
+    SQLite makes do with that where it could not open a file for writing in that moment, for want of descriptors for
+    one. It stays so until the connection is closed; in case of the -shm file, every connection of the process.
+    """
+    try:
+        driver.execute("DELETE FROM alembic_version WHERE 0")
+    except sqlite3.OperationalError as error:
+        # Who has to wait for other processes could write after them.
+        if not is_busy(error):
+            raise
