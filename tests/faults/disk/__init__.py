@@ -1,0 +1,1 @@
+"""Disks that are full, and disks that fail: each call of each deed of the store, refused by the system."""
