@@ -24,8 +24,8 @@ from sessionstore.operations import retention
 from sessionstore.operations.changes import apply_changes, encode_changes, status_from
 from sessionstore.operations.store import Store
 from sessionstore.persistence.codec import EncodedRequest
+from sessionstore.persistence.listing import SessionFilter, SessionInfo
 from sessionstore.persistence.payload import checked_text
-from sessionstore.persistence.repository import SessionFilter, SessionInfo
 from sessionstore.persistence.unit import UnitOfWork
 
 logger = logging.getLogger(__name__)
@@ -156,14 +156,14 @@ def find_tombstone(store: Store, session_id: str) -> Tombstone | None:
 def list_by_status(store: Store, status: GenerationStatus | str) -> list[GenerationSession[Any, Any]]:
     """All sessions of one status."""
     wanted = status_from(status)
-    return store.engine.read(lambda unit: unit.sessions.list_by_status(wanted))
+    return store.engine.read(lambda unit: unit.listing.by_status(wanted))
 
 
 def list_infos(store: Store) -> list[dict[str, Any]]:
     """The ancestor's dictionaries, a line for each session."""
 
     def work(unit: UnitOfWork) -> list[dict[str, Any]]:
-        return [_info(store, info, unit.now) for info in unit.sessions.infos()]
+        return [_info(store, info, unit.now) for info in unit.listing.infos()]
 
     return store.engine.read(work)
 
@@ -201,7 +201,7 @@ def list_page(
     )
     after = None if cursor is None else _decode_cursor(cursor)
     # One more than asked for tells whether there is another page.
-    found = store.engine.read(lambda unit: unit.sessions.list_page(chosen, size + 1, after))
+    found = store.engine.read(lambda unit: unit.listing.page(chosen, size + 1, after))
     sessions = found[:size]
     next_cursor = _encode_cursor(sessions[-1]) if len(found) > size else None
     return SessionPage.model_construct(sessions=sessions, next_cursor=next_cursor)

@@ -159,7 +159,7 @@ class ReportRepository:
         begins = first == bounds.first or (found and found[0].event_type == "created")
         if not (begins and _ends(found, life)):
             found = self._turns(session_id, bounds.first, bounds.last)
-        if found and found[-1].status != life.status:
+        if found and not _ends(found, life):
             raise corrupted(session_id, "history", "lacks its last event")
         if living is None and found and found[-1].event_type in STAYS:
             found.append(Turn(life.reason, life.status, life.attempt, life.gone_at))

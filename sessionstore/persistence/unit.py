@@ -15,6 +15,7 @@ from sessionstore.persistence.examination import ExaminationRepository
 from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.following import ChangeRepository
 from sessionstore.persistence.history import HistoryRepository
+from sessionstore.persistence.listing import ListingRepository
 from sessionstore.persistence.mending import MendingRepository
 from sessionstore.persistence.metrics import MetricsRepository
 from sessionstore.persistence.recounting import Recounting
@@ -64,6 +65,11 @@ class UnitOfWork:
     def scenes(self) -> SceneRepository:
         """The scenes of sessions."""
         return self.sessions.scenes
+
+    @property
+    def listing(self) -> ListingRepository:
+        """Sessions in their order."""
+        return ListingRepository(self._statements, self.codec)
 
     @property
     def choices(self) -> ChoiceRepository:
