@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -108,12 +109,13 @@ def open_and_close_always(database: Path, lock: str, name: str) -> None:
 
 
 def read(database: Path) -> None:
-    for side in ("", "-shm"):
-        Path(f"{database}{side}").read_bytes()
+    for file in database.parent.glob(f"{database.name}*"):
+        file.read_bytes()
 
 
 def copy(database: Path) -> None:
-    shutil.copy(database, f"{database}.copy")
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(database, folder)
 
 
 def hash_whole(database: Path) -> None:
@@ -122,9 +124,8 @@ def hash_whole(database: Path) -> None:
 
 
 def copy_folder(database: Path) -> None:
-    copied = database.parent.with_name("copied")
-    shutil.copytree(database.parent, copied)
-    shutil.rmtree(copied)
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(database.parent, Path(folder) / "copied")
 
 
 def use_another_sqlite(database: Path) -> None:
