@@ -277,6 +277,7 @@ EXIT_CODES = {
     "rows": DAMAGED,
     "audit": DAMAGED,
     "counts": DAMAGED,
+    "checksums": DAMAGED,
 }
 
 

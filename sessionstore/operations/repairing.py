@@ -19,7 +19,14 @@ def repair(store: Store) -> list[Finding]:
     """
     if store.engine.is_inside_transaction():
         raise SessionManagerError("repair() was called inside a transaction of the same thread; end that first")
-    done = store.engine.repair() + _mended_counts(store) + _signed_rows(store)
+    done = store.engine.repair()
+    for mend in (_mended_counts, _signed_rows):
+        try:
+            done += mend(store)
+        except DatabaseUnavailableError as error:
+            # What cannot be read cannot be mended; the findings say that it cannot.
+            if not error.is_damaged:
+                raise
     sentences = {name: "; ".join(what for check, what in done if check == name) for name, _ in done}
     return [
         finding.model_copy(update={"repaired": sentences.get(finding.check)}) for finding in check(store, deep=True)
@@ -27,14 +34,8 @@ def repair(store: Store) -> list[Finding]:
 
 
 def _mended_counts(store: Store) -> list[Repair]:
-    try:
-        # Writers wait while sessions are counted, which need not be when nothing is wrong.
-        return store.engine.write_alone(_count_anew) if store.engine.read(counting_problems) else []
-    except DatabaseUnavailableError as error:
-        if not error.is_damaged:
-            raise
-        # What cannot be read cannot be counted; the findings say that it cannot.
-        return []
+    # Writers wait while sessions are counted, which need not be when nothing is wrong.
+    return store.engine.write_alone(_count_anew) if store.engine.read(counting_problems) else []
 
 
 def _count_anew(unit: UnitOfWork) -> list[Repair]:

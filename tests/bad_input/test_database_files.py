@@ -2,10 +2,10 @@
 
 import os
 import sqlite3
-import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -178,17 +178,17 @@ def open_without_privileges(path: Path) -> str:
 
 
 @pytest.fixture
-def open_folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """A folder that every user reaches, with a database in it that every user may write."""
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    for each in (folder, *folder.parents):
-        if each.owner() == folder.owner() and each.parent.is_relative_to(tempfile.gettempdir()):
-            each.chmod(each.stat().st_mode | stat.S_IXGRP | stat.S_IXOTH)
-    SessionManager(database_url=f"sqlite:///{folder / 'sessions.db'}").shutdown()
-    (folder / "sessions.db").chmod(0o666)
-    folder.chmod(0o777)
-    return folder
+def open_folder() -> Iterator[Path]:
+    """A folder that every user reaches, with a database in it that every user may write.
+
+    Not below those that pytest makes, which it keeps to its own user.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        SessionManager(database_url=f"sqlite:///{folder / 'sessions.db'}").shutdown()
+        (folder / "sessions.db").chmod(0o666)
+        folder.chmod(0o777)
+        yield folder
 
 
 def test_an_unprivileged_user_opens_a_database_that_may_be_written(open_folder: Path) -> None:

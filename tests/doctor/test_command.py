@@ -125,7 +125,7 @@ def test_a_repair_says_what_it_did_and_shows_what_is_left(folder: Path) -> None:
     database = folder / "sessions.db"
     database.chmod(0o666)
     query(database, "UPDATE session_counts SET sessions = 7 WHERE value = 'failed'")
-    query(database, "INSERT INTO scenes VALUES ('nobody', 1, 1, '2026-01-01', '2026-01-01', '{}')")
+    query(database, "INSERT INTO scenes VALUES ('nobody', 1, 1, '2026-01-01', '2026-01-01', '{}', NULL)")
 
     code, findings, said = check(folder, "--repair")
 
@@ -138,7 +138,8 @@ def test_a_repair_says_what_it_did_and_shows_what_is_left(folder: Path) -> None:
 
 def test_sessions_of_models_of_somebody_s_own_are_read_with_them(folder: Path) -> None:
     (folder / "orders.py").write_text("from pydantic import BaseModel\nclass Order(BaseModel):\n    item: str\n")
-    query(folder / "sessions.db", """UPDATE sessions SET request_data = '{"item": "lamp"}'""")
+    unsigned = "metadata_checksum = NULL, request_checksum = NULL, state_checksum = NULL"
+    query(folder / "sessions.db", f"""UPDATE sessions SET request_data = '{{"item": "lamp"}}', {unsigned}""")  # noqa: S608
 
     assert check(folder)[1]["rows"]["severity"] == "warning"
     assert check(folder, "--request-model", "orders:Order")[1]["rows"]["severity"] == "ok"

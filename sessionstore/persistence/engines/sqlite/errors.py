@@ -8,11 +8,15 @@ from sessionstore.persistence.engines.sqlite import shortage
 from sessionstore.persistence.engines.sqlite.library import sqlite3
 from sessionstore.persistence.execution import MalformedTextError
 
+# Extended result codes, which pysqlite3 does not name: the primary code with a number in the next byte.
+READONLY_ROLLBACK = sqlite3.SQLITE_READONLY | 2 << 8
+_IOERR_WRITE, _IOERR_TRUNCATE, _IOERR_SHMSIZE = (sqlite3.SQLITE_IOERR | number << 8 for number in (3, 6, 19))
+
 _WHAT_TO_DO = {
     sqlite3.SQLITE_FULL: shortage.FULL,
     sqlite3.SQLITE_IOERR: "reading or writing failed; look at the disk and the system's log, then try again",
     sqlite3.SQLITE_READONLY: "it cannot be written; check the permissions of the file and of its folder; try again",
-    sqlite3.SQLITE_READONLY_ROLLBACK: "a -journal lies beside it, of a write that was cut off or of another database; "
+    READONLY_ROLLBACK: "a -journal lies beside it, of a write that was cut off or of another database; "
     "if it came there with a copy, move it away",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that the folder exists and may be written",
     sqlite3.SQLITE_PERM: "access was denied; check the permissions of the file and of its folder",
@@ -27,7 +31,7 @@ _MAYBE_A_QUOTA = (
     "writing failed; look whether a quota of the disk or the limit of file sizes (ulimit -f) is reached, at the disk, "
     "and at the system's log, then try again"
 )
-_WHEN_WRITING = {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE, sqlite3.SQLITE_IOERR_SHMSIZE}
+_WHEN_WRITING = {_IOERR_WRITE, _IOERR_TRUNCATE, _IOERR_SHMSIZE}
 # These come of shortages too.
 _MAYBE_A_SHORTAGE = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 
