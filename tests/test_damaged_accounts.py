@@ -28,7 +28,7 @@ def test_a_process_of_the_release_before_cannot_leave_events_that_no_report_woul
     manager: SessionManager, database: Path
 ) -> None:
     manager.create_session(STORY, session_id="a")
-    with pytest.raises(sqlite3.IntegrityError, match="upgrade sessionstore"):
+    with pytest.raises(sqlite3.IntegrityError, match="hour_at"):
         query(database, OLD_EVENT)
     assert "error" not in findings(manager).values()
 

@@ -50,4 +50,4 @@ class AuditRepository:
         """Every day of creation, and what became of its sessions."""
         by_day: list[dict[str, int]] = [dict(map(tuple, self._statements.rows(each))) for each in BY_DAY]
         days = sorted({day for found in by_day for day in found})
-        return {day: Census(*(int(found.get(day, 0)) for found in by_day)) for day in days}
+        return {day: Census(*(int(found.get(day) or 0) for found in by_day)) for day in days}

@@ -37,7 +37,8 @@ MISMATCH = "does not match its checksum"
 def checksum_of(values: Sequence[Any], text: str = "") -> int:
     """The checksum of values as they are stored, followed by a text."""
     # What SQLite gives as bytes where there was text is damage, though the bytes are the same.
-    return crc32(text.encode(), crc32(to_json(values, bytes_mode="base64")))
+    first = crc32(to_json(values, bytes_mode="base64"))
+    return crc32(text.encode(), first) if text else first
 
 
 def text_checksum(text: str) -> int:

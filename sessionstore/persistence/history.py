@@ -27,7 +27,6 @@ events, tombstones = EVENTS.c, TOMBSTONES.c
 
 # What an event says for the reports, where it has something to say.
 FIGURES = ("left_status", "duration_ms", "queue_ms", "generation_ms", "scene_count")
-_no_figures: dict[str, Any] = dict.fromkeys(FIGURES)
 
 SIGNED_EVENT = [name for name in events.keys() if name not in {"event_id", "checksum"}]  # noqa: SIM118 - no mapping
 RECORD = insert(EVENTS).values(bound_as_stored(events, (*SIGNED_EVENT, "checksum")))
@@ -119,18 +118,19 @@ class HistoryRepository:
 
     def _append(self, session: Any, event_type: str, figures: Mapping[str, Any]) -> None:
         now = stored(self._now)
-        event = {
-            **_no_figures,
-            **figures,
-            "session_id": session.session_id,
-            "event_type": event_type,
-            "status": session.status,
-            "attempt": session.attempt,
-            "media_type": session.media_type,
-            "occurred_at": now,
-            "hour_at": f"{now[:13]}:00:00.000",
-        }
-        event["checksum"] = checksum_of([event[name] for name in SIGNED_EVENT])
+        values = (
+            session.session_id,
+            event_type,
+            session.status,
+            figures["scene_number"],
+            session.attempt,
+            now,
+            f"{now[:13]}:00:00.000",
+            session.media_type,
+            *map(figures.get, FIGURES),
+        )
+        event = dict(zip(SIGNED_EVENT, values, strict=True))
+        event["checksum"] = checksum_of(values)
         self._statements.change(RECORD, event)
 
     def find_tombstone(self, session_id: str) -> Tombstone | None:

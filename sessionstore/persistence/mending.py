@@ -10,7 +10,7 @@ from sqlalchemy import Select, Table, bindparam, func, select, update
 
 from sessionstore.errors import SessionCorruptedError
 from sessionstore.models import MAX_INTEGER, GenerationStatus
-from sessionstore.persistence.checksums import MISMATCH, as_bytes, is_sound_text, readable, text_in
+from sessionstore.persistence.checksums import MISMATCH, as_bytes, bound_as_stored, is_sound_text, readable, text_in
 from sessionstore.persistence.codec import NO_LONGER_VALID, SessionCodec, corrupted
 from sessionstore.persistence.columns import instant_from
 from sessionstore.persistence.execution import Executor, MalformedTextError
@@ -39,9 +39,7 @@ GET_SCENES_AS_BYTES = (
     .order_by(scenes.position)
 )
 LAST_ATTEMPT = select(func.max(runs.attempt)).where(runs.session_id == bindparam("id"))
-REPLACE_STATE = (
-    update(SESSIONS).where(_of_session).values({name: bindparam(name) for name in (*SIGNED[1:], "state_checksum")})
-)
+REPLACE_STATE = update(SESSIONS).where(_of_session).values(bound_as_stored(sessions, (*SIGNED[1:], "state_checksum")))
 
 
 @dataclass(frozen=True, slots=True)

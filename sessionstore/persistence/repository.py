@@ -14,7 +14,7 @@ from typing import Any, cast
 from sqlalchemy import Table, Update, bindparam, delete, insert, select, update
 
 from sessionstore.models import GenerationSession, GenerationStatus
-from sessionstore.persistence.checksums import MISMATCH, is_sound_text, stored
+from sessionstore.persistence.checksums import MISMATCH, bound_as_stored, is_sound_text, stored
 from sessionstore.persistence.codec import EncodedRequest, EncodedScene, SessionCodec, corrupted
 from sessionstore.persistence.columns import as_list, each_of, instant_from
 from sessionstore.persistence.execution import Executor, MalformedTextError
@@ -24,6 +24,7 @@ from sessionstore.persistence.session_rows import (
     RAW_STATE,
     SESSIONS,
     StateRow,
+    instant_in,
     remember_state,
     require_sound,
     require_sound_state,
@@ -43,17 +44,18 @@ GET_SESSION = select(*RAW_SESSION).where(_of_session)
 GET_STATE = select(*RAW_STATE).where(_of_session)
 GET_REQUEST = select(*RAW_STATE, sessions.request_data).where(_of_session)
 FIND_BY_KEY = select(*RAW_STATE, sessions.request_data).where(sessions.idempotency_key == bindparam("key"))
-INSERT_SESSION = insert(SESSIONS)
+INSERT_SESSION = insert(SESSIONS).values(bound_as_stored(sessions, sessions.keys()))
+UNKNOWN = dict.fromkeys(sessions.keys())
 DELETE_SESSIONS = delete(SESSIONS).where(sessions.session_id.in_(each_of("ids")))
 INSERT_SET_ASIDE = insert(SET_ASIDE)
 
 
 @cache
-def _update_of(columns: tuple[str, ...], *, is_signed: bool) -> Update:
+def _update_of(columns: tuple[str, ...], is_signed: bool) -> Update:
     """One statement for each set of columns that is ever changed together; of the very row that is known."""
     is_known = (sessions.version == bindparam("known_version"), sessions.state_checksum == bindparam("known_checksum"))
     chosen = update(SESSIONS).where(_of_session, *(is_known if is_signed else ()))
-    return chosen.values({column: bindparam(column) for column in columns})
+    return chosen.values(bound_as_stored(sessions, columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +112,15 @@ class SessionRepository:
         row = self._sound_state(session_id)
         if row is None:
             return None
-        row = with_instants(row)
         return SessionState(
             status_of(row),
             row.num_scenes,
             row.scenes_done,
             row.attempt,
-            row.created_at,
-            row.status_since,
-            row.started_at,
-            row.finished_at,
+            cast(datetime, instant_in(row, "created_at")),
+            instant_in(row, "status_since"),
+            instant_in(row, "started_at"),
+            instant_in(row, "finished_at"),
             row.error_message,
         )
 
@@ -162,8 +163,8 @@ class SessionRepository:
             **request.columns(),
             **dict.fromkeys(("created_at", "last_accessed", "updated_at", "status_since"), self._now),
         }
-        columns, state = signed(columns)
-        self._statements.change(INSERT_SESSION, columns)
+        stored_columns, state = signed(columns)
+        self._statements.change(INSERT_SESSION, {**UNKNOWN, **stored_columns})
         self._remember(StateRow._make(state))
 
     def update(self, session_id: str, changes: Mapping[str, Any]) -> bool:
@@ -250,9 +251,10 @@ class SessionRepository:
     def _save(self, row: Any, changes: Mapping[str, Any]) -> bool:
         """Changes a row that was verified, if it still is that one. The one place that does, so that all is signed."""
         columns, state = signed(changes, row)
-        known = {"id": row.session_id, "known_version": row.version, "known_checksum": row.state_checksum}
-        statement = _update_of(tuple(columns), is_signed=row.state_checksum is not None)
-        is_saved = self._statements.change(statement, known | columns) > 0
+        statement = _update_of(tuple(columns), row.state_checksum is not None)
+        columns["id"] = row.session_id
+        columns["known_version"], columns["known_checksum"] = row.version, row.state_checksum
+        is_saved = self._statements.change(statement, columns) > 0
         if is_saved:
             self._remember(row._make(state))
         return is_saved

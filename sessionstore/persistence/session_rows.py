@@ -2,6 +2,7 @@
 
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, cast
 
 from sqlalchemy import Table, select
@@ -79,6 +80,15 @@ def with_instants(row: Any) -> Any:
     return row._make(values)
 
 
+def instant_in(row: Any, name: str) -> datetime | None:
+    """One instant of a row. Raises SessionCorruptedError for what is none."""
+    text = row[AT[name]]
+    try:
+        return None if text is None else instant_from(text)
+    except (ValueError, TypeError) as error:
+        raise corrupted(row.session_id, "times") from error
+
+
 def status_of(row: Any) -> GenerationStatus:
     """Raises SessionCorruptedError for what is none."""
     try:
@@ -88,19 +98,19 @@ def status_of(row: Any) -> GenerationStatus:
 
 
 def signed(changes: Mapping[str, Any], row: Any = NOTHING) -> tuple[dict[str, Any], list[Any]]:
-    """`changes` of a row that was verified, with the checksums that it then has; and its state then, as it stands.
+    """`changes` of a row that was verified, with the checksums it then has, as stored; and its state then.
 
     Of a new row, `changes` are all that it has.
     """
-    columns = dict(changes)
-    if "metadata" in changes:
-        columns["metadata_checksum"] = text_checksum(changes["metadata"])
-    if "request_data" in changes:
-        columns["request_checksum"] = text_checksum(changes["request_data"])
+    columns = {name: stored(value) for name, value in changes.items()}
+    if "metadata" in columns:
+        columns["metadata_checksum"] = text_checksum(columns["metadata"])
+    if "request_data" in columns:
+        columns["request_checksum"] = text_checksum(columns["request_data"])
     state = list(row[:END])
     for name, value in columns.items():
         if name in AT:
-            state[AT[name]] = stored(value)
+            state[AT[name]] = value
     columns["state_checksum"] = checksum = checksum_of(state)
     state.append(checksum)
     return columns, state
@@ -108,11 +118,12 @@ def signed(changes: Mapping[str, Any], row: Any = NOTHING) -> tuple[dict[str, An
 
 def remember_state(memory: dict[str, Any], row: Any) -> None:
     """Keeps a state that was read or written, in place of the one that was kept longest."""
-    memory.pop(row.session_id, None)
-    if len(row.progress_description or "") + len(row.error_message or "") <= MAX_REMEMBERED_CHARACTERS:
-        if len(memory) >= MAX_REMEMBERED:
-            del memory[next(iter(memory))]
-        memory[row.session_id] = row
+    if len(row.progress_description or "") + len(row.error_message or "") > MAX_REMEMBERED_CHARACTERS:
+        memory.pop(row.session_id, None)
+        return
+    memory[row.session_id] = row
+    if len(memory) > MAX_REMEMBERED:
+        del memory[next(iter(memory))]
 
 
 def sound_states(statements: Executor, session_ids: Sequence[str]) -> list[Any]:

@@ -152,7 +152,7 @@ def without_verification(monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("is_sound", "is_sound_text"):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, lambda *_: True)
-    monkeypatch.setattr(scenes, "_is_sound_of", lambda _: lambda _: True)
+    monkeypatch.setattr(scenes, "are_sound", lambda *_: True)
 
 
 def test_a_damaged_wal_gives_whole_transactions_up_to_some_commit(
