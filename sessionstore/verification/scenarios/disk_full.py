@@ -45,7 +45,7 @@ def try_it(ground: Ground, trial: Trial) -> None:
     if resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY:
         trial.notes.append("Files have a limit of their own here already (ulimit -f).")
     options = {"settings": ground.options(DATABASE), "folder": str(ground.scratch.folder)}
-    child = ground.children.start("fill_up", listener=noted.note, **options)
+    child = ground.children.start("fill_up", listener=noted.note, feel_seconds=FEEL_SECONDS, **options)
     noted.acknowledged.expect(child.name, THREADS)
     ground.wait_for_writes(noted.acknowledged, [child])
     at_latest = ground.writing_end + PATIENCE_SECONDS
@@ -119,7 +119,7 @@ class _Remembering(Reporter):
         return True
 
 
-def fill_up(report: Reporter, *, settings: dict[str, Any], folder: str) -> None:
+def fill_up(report: Reporter, *, settings: dict[str, Any], folder: str, feel_seconds: float) -> None:
     """Writes stories, with room and without in turn, until SIGTERM."""
     # Two, for writers must not stop while it is waited for them to go on.
     is_over, stop, remembering = threading.Event(), threading.Event(), _Remembering(report.name)
@@ -130,7 +130,7 @@ def fill_up(report: Reporter, *, settings: dict[str, Any], folder: str) -> None:
         try:
             while not is_over.wait(random.uniform(0, MAX_PLENTY_SECONDS)) and any(each.is_alive() for each in pool):
                 resource.setrlimit(resource.RLIMIT_FSIZE, (_limit(Path(folder)), hard))
-                if _is_felt(remembering):
+                if _is_felt(remembering, feel_seconds):
                     _read(remembering, manager)
                 resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
                 _require_writes(remembering)
@@ -149,8 +149,8 @@ def _limit(folder: Path) -> int:
     return random.randint(SMALLEST_LIMIT_BYTES, max(largest, SMALLEST_LIMIT_BYTES) + MAX_ROOM_BYTES)
 
 
-def _is_felt(remembering: _Remembering) -> bool:
-    before, end = remembering.refused, time.monotonic() + FEEL_SECONDS
+def _is_felt(remembering: _Remembering, seconds: float) -> bool:
+    before, end = remembering.refused, time.monotonic() + seconds
     while remembering.refused == before and time.monotonic() < end:
         time.sleep(RETRY_SECONDS)
     return remembering.refused > before

@@ -19,8 +19,17 @@ ROUNDS_PER_DATABASE = 8
 
 def try_it(ground: Ground, trial: Trial) -> None:
     """Start, kill at random moments, open, compare; until the time is over."""
-    acknowledged, crews = Acknowledgements(), cycle(CREWS)
+    acknowledged = Acknowledgements()
     trial.figures["kills"] = 0
+    try:
+        _kill_crews(ground, trial, acknowledged)
+    finally:
+        trial.figures |= acknowledged.figures()
+        trial.fail(*(f"a write failed: {error}" for error in acknowledged.errors))
+
+
+def _kill_crews(ground: Ground, trial: Trial, acknowledged: Acknowledgements) -> None:
+    crews = cycle(CREWS)
     for database in count(1):
         name = f"kill{database}"
         for number in range(ROUNDS_PER_DATABASE):
@@ -35,11 +44,9 @@ def try_it(ground: Ground, trial: Trial) -> None:
             with ground.opened(name) as manager:
                 judge(trial, manager, acknowledged.compare_all(manager))
         if is_over:
-            break
+            return
         ground.scratch.clear()
         acknowledged.forget_sessions()
-    trial.figures |= acknowledged.figures()
-    trial.fail(*(f"a write failed: {error}" for error in acknowledged.errors))
 
 
 def _kill_a_crew(

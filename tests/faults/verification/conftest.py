@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sessionstore.verification import children, run
+from sessionstore.verification.scenarios import disk_full
 from sessionstore.verification.verdicts import Result, ScenarioName, Verification
 from tests.faults.verification import planted
 
@@ -46,6 +47,7 @@ def trying(tmp_path: Path, witness: Witness, monkeypatch: pytest.MonkeyPatch) ->
     Nothing is cut off for being slow: other tests run meanwhile.
     """
     monkeypatch.setattr(run, "OVERTIME_SECONDS", 60)
+    monkeypatch.setattr(disk_full, "FEEL_SECONDS", 30)
 
     def run_them(*scenarios: ScenarioName, seconds: float, max_bytes: int = MAX_BYTES) -> Verification:
         return run.verify(

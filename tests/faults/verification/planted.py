@@ -81,7 +81,6 @@ def swallowed_errors() -> None:
         except DatabaseUnavailableError:
             time.sleep(disk_full.RETRY_SECONDS)
 
-    vars(disk_full)["FEEL_SECONDS"] = 0.5
     Story.write = write  # type: ignore[method-assign, assignment]
 
 
@@ -104,7 +103,6 @@ def no_recovery() -> None:
 
 def no_limit() -> None:
     """The system takes a limit, and does not keep to it."""
-    vars(disk_full)["FEEL_SECONDS"] = 0.5
     resource.setrlimit = lambda *_: None
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from sessionstore.verification import run
 from sessionstore.verification.ground import Ground
-from sessionstore.verification.scenarios import SCENARIOS, Scenario
+from sessionstore.verification.scenarios import SCENARIOS, Scenario, lock_storm
 from sessionstore.verification.scratch import PREFIX, place_for, remove_leftovers, scratch_in
 from sessionstore.verification.verdicts import CannotBeginError, ScenarioName, Trial, Verdict
 from tests.concurrency import wait_until
@@ -43,13 +43,15 @@ def lives(pid: int) -> bool:
 def running(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The command, with workers that are paused or about to be."""
     command = [sys.executable, "-m", "sessionstore", "verify", "stories.db", "--seconds", "60", "--scenario", "zombie"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
+        assert process.stderr is not None
+        assert process.stderr.readline() == b"zombie: is tried\n"
         wait_until(lambda: list(tmp_path.glob(f"{PREFIX}*/zombie.db-wal")), "the scenario to begin")
         yield process
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def family_of(process: subprocess.Popen[bytes]) -> list[int]:
@@ -129,10 +131,16 @@ def test_the_folder_is_private_and_goes_after_an_error_too(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-def test_writing_stops_before_the_size_is_reached(trying: Trying) -> None:
+def test_writing_stops_before_the_size_is_reached_and_a_log_is_not_judged_while_it_is_read(
+    trying: Trying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"MAX_READ_SECONDS": 600, "READER_SHARE": 10, "LOG_BOUND_BYTES": 0}.items():
+        monkeypatch.setattr(lock_storm, name, value)
+
     (result,) = trying(ScenarioName.LOCK_STORM, seconds=20, max_bytes=8_000_000).results
 
     assert result.verdict is not Verdict.DID_NOT_HOLD, result
+    assert "whether the log shrinks was not seen" in result.notes[0]
     assert 1_000_000 < int(result.figures["largest_bytes"]) < 8_000_000
     assert result.seconds < 20
 

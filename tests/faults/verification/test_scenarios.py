@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sessionstore.verification.scenarios import kill
+from sessionstore.verification.scenarios import disk_full, kill, lock_storm
 from sessionstore.verification.verdicts import Result, ScenarioName, Verdict
 from tests.faults.tally import Extent, Tally
 from tests.faults.verification.conftest import Trying
@@ -51,9 +51,11 @@ def test_the_promise_holds_and_is_told_with_its_figures(
     ],
 )
 def test_control_without_a_protection_it_is_seen_that_the_promise_does_not_hold(
-    protection: str, name: ScenarioName, reason: str, trying: Trying, plant: Plant
+    protection: str, name: ScenarioName, reason: str, trying: Trying, plant: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(protection)
+    # Errors that are swallowed look as if the limit were not felt.
+    monkeypatch.setattr(disk_full, "FEEL_SECONDS", 0.5)
 
     (result,) = trying(name, seconds=1).results
 
@@ -81,6 +83,16 @@ def test_control_writers_that_do_not_wait_are_seen_to_fail(trying: Trying, plant
     assert "SessionLockError" in text_of(result)
 
 
+def test_control_a_log_that_stays_larger_than_its_bound_is_seen(
+    trying: Trying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock_storm, "LOG_BOUND_BYTES", 0)
+
+    (result,) = trying(ScenarioName.LOCK_STORM, seconds=1).results
+
+    assert "after the reader was gone" in text_of(result)
+
+
 def test_control_a_store_that_does_not_recover_from_a_full_disk_is_seen(trying: Trying, plant: Plant) -> None:
     plant("no recovery")
 
@@ -89,8 +101,11 @@ def test_control_a_store_that_does_not_recover_from_a_full_disk_is_seen(trying: 
     assert "after there was room again" in text_of(result)
 
 
-def test_a_limit_that_is_never_felt_is_not_tried_instead_of_held(trying: Trying, plant: Plant) -> None:
+def test_a_limit_that_is_never_felt_is_not_tried_instead_of_held(
+    trying: Trying, plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plant("no limit")
+    monkeypatch.setattr(disk_full, "FEEL_SECONDS", 0.5)
 
     found = trying(ScenarioName.DISK_FULL, seconds=1)
 
