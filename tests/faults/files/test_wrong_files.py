@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 import stat
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from sessionstore import DatabaseUnavailableError, SchemaError, SessionManager, SessionManagerError
 from sessionstore.cli import main
+from sessionstore.persistence.engines.sqlite.file import JOURNAL_HEADER
 from tests.concurrency import ask, manager_on, request
 from tests.faults.files.wrong import NOT_A_STORE, OTHER_SCHEMAS
 from tests.faults.tally import Tally
@@ -216,3 +218,26 @@ def test_no_write_is_acknowledged_into_a_file_that_was_cut_while_it_was_open(
         with pytest.raises(DatabaseUnavailableError, match=r"malformed|sessionstore check"):
             in_use.create_session(request(), session_id=f"new-{number}")
     assert store.stat().st_size == kept_bytes
+
+
+def journal_of_first_page(path: Path) -> bytes:
+    """What SQLite writes before it changes the first page only, as the switch to WAL does."""
+    content, page_bytes, nonce, sector_bytes = path.read_bytes(), 4096, 4711, 512
+    page = content[:page_bytes]
+    mark = bytes.fromhex("d9d505f920a163d7")
+    header = JOURNAL_HEADER.pack(mark, 1, nonce, len(content) // page_bytes, sector_bytes, page_bytes)
+    checksum = (nonce + sum(page[page_bytes - 200 : 0 : -200])) % 2**32
+    return header.ljust(sector_bytes, b"\0") + struct.pack(">I", 1) + page + struct.pack(">I", checksum)
+
+
+def test_a_snapshot_whose_switch_to_wal_was_cut_off_is_opened_with_all_that_is_in_it(store: Path) -> None:
+    snapshot = store.with_name("snapshot.db")
+    with manager_on(store) as manager:
+        manager.snapshot(snapshot)
+    Path(f"{snapshot}-journal").write_bytes(journal_of_first_page(snapshot))
+    with open(snapshot, "r+b") as file:
+        file.seek(18)
+        file.write(b"\2\2")
+    with manager_on(snapshot) as manager:
+        assert manager.get_session_count() == 3
+    assert not Path(f"{snapshot}-journal").exists()

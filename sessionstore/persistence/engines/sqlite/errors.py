@@ -13,6 +13,8 @@ READONLY_ROLLBACK = sqlite3.SQLITE_READONLY | 2 << 8
 _IOERR_WRITE, _IOERR_TRUNCATE, _IOERR_SHMSIZE = (sqlite3.SQLITE_IOERR | number << 8 for number in (3, 6, 19))
 
 _WHAT_TO_DO = {
+    # Our statements are the same always: it is the tables that are not.
+    sqlite3.SQLITE_ERROR: "its tables are not what they were; was it emptied or migrated? Run `sessionstore check`",
     sqlite3.SQLITE_FULL: shortage.FULL,
     sqlite3.SQLITE_IOERR: "reading or writing failed; look at the disk and the system's log, then try again",
     sqlite3.SQLITE_READONLY: "it cannot be written; check the permissions of the file and of its folder; try again",

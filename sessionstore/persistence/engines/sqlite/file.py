@@ -2,6 +2,7 @@
 
 import os
 import stat
+import struct
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ APPLICATION_ID = 0x73657373
 MAX_PATH_BYTES = 4096
 # One page. SQLite takes a smaller file for an empty one, and would write over it.
 SMALLEST_DATABASE_BYTES = 512
+# What a rollback journal begins with: its mark, how many pages it holds, a number, how many the database had, the sizes
+# of a sector and of a page.
+JOURNAL_HEADER = struct.Struct(">8sIIIII")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +107,22 @@ class DatabaseFile:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != READONLY_ROLLBACK:
                 raise
-        # Its maker died while it switched to WAL, which is a transaction with a rollback journal. A look past the
-        # journal refuses what is not ours; then SQLite may roll back, which writes.
-        self._look("immutable=1")
+            # Its maker died while it switched to WAL, which is a transaction with a rollback journal. A look past the
+            # journal refuses what is not ours; then SQLite may roll back, which writes.
+            if not self._look("immutable=1").is_empty and not self._has_journal_of_the_switch():
+                raise
         self._ask("mode=rw", lambda connection: connection.execute("SELECT count(*) FROM sqlite_schema").fetchone())
         return self._look("mode=ro")
+
+    def _has_journal_of_the_switch(self) -> bool:
+        """Whether the journal beside a store changes its first page only. Another database's would overwrite it."""
+        with open(f"{self.path}-journal", "rb") as journal:
+            header = journal.read(JOURNAL_HEADER.size)
+        if len(header) < JOURNAL_HEADER.size:
+            return False
+        _, page_count, _, pages_before, _, page_bytes = JOURNAL_HEADER.unpack(header)
+        is_of_this_size: bool = pages_before * page_bytes == self.path.stat().st_size
+        return is_of_this_size and page_count <= 1
 
     def _look(self, how: str) -> Look:
         return self._ask(how, lambda connection: look_through(connection, self.path))
