@@ -13,7 +13,7 @@ from tests.faults.injection.shim import FOREVER, Action, Control, Kind
 from tests.faults.injection.zygote import Zygote
 from tests.faults.power.examination import DATABASE, Examination, Findings
 from tests.faults.power.runs import Cut, Recorder, cuts
-from tests.faults.power.writers import open_and_write, write
+from tests.faults.power.writers import die_and_be_followed, open_and_write, write
 from tests.faults.tally import Extent, Tally
 
 EVERY = 30
@@ -44,6 +44,38 @@ def test_after_failed_syncs_and_a_power_cut_what_was_acknowledged_is_there_and_t
     tally("failed fsync, then a power cut", f"{findings.cuts:,} states", str(findings))
     assert not findings.damage, findings.damage
     assert in_doubt > 0, "no write was in doubt, so nothing was shown"
+
+
+@pytest.mark.timeout(1800)
+def test_what_a_dead_process_left_in_doubt_takes_nothing_with_it_that_is_written_after_it(
+    recorder: Recorder, examination: Examination, chance: random.Random, extent: Extent, tally: Tally
+) -> None:
+    findings = _findings_behind_the_dead(recorder, examination, chance, extent(5, 50), is_made_sure_of=True)
+    tally("failed fsync, death, power cut", f"{findings.cuts:,} states", str(findings))
+    assert not findings.damage, findings.damage
+
+
+def test_control_a_wal_that_is_not_made_sure_of_loses_what_is_written_behind_it(
+    recorder: Recorder, examination: Examination, chance: random.Random
+) -> None:
+    assert _findings_behind_the_dead(recorder, examination, chance, 5, is_made_sure_of=False).damage.lost
+
+
+def _findings_behind_the_dead(
+    recorder: Recorder, examination: Examination, chance: random.Random, runs: int, *, is_made_sure_of: bool
+) -> Findings:
+    """A commit fails and its process dies; the next one reads from memory, as if it were there, what is not on disk."""
+
+    def fault(control: Control) -> None:
+        control.arm(Action.FAIL, {Kind.SYNC}, first=chance.randrange(3, 9), suffix="-wal")
+
+    findings = Findings()
+    for _ in range(runs):
+        folder = recorder.folder()
+        order = (die_and_be_followed, folder / DATABASE, chance.getrandbits(32), is_made_sure_of)
+        for cut in cuts(recorder.record(folder, order, fault=fault), 12, chance):
+            findings.add(cut, examination.by_store(cut))
+    return findings
 
 
 def test_a_store_whose_names_cannot_be_put_on_disk_is_refused(

@@ -4,14 +4,16 @@
 was made.
 """
 
+import os
 import random
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from sessionstore import DatabaseUnavailableError, SessionManager
 from sessionstore.persistence.engines.sqlite import checkpoints, engine, publishing, schema
 from sessionstore.persistence.engines.sqlite.connections import connect
+from sessionstore.persistence.engines.sqlite.library import sqlite3
 from tests.concurrency import manager_on
 from tests.faults.injection.shim import mark
 from tests.faults.injection.zygote import Say
@@ -41,6 +43,23 @@ def open_and_write(say: Say, database: str) -> None:
         say(type(error).__name__)
 
 
+def die_and_be_followed(say: Say, database: str, seed: int, is_made_sure_of: bool) -> None:
+    """Writes in a process that ends, without closing, as soon as a write is in doubt; then another opens and writes.
+
+    Somebody reads meanwhile, so that opening does not put the WAL away.
+    """
+    if not is_made_sure_of:
+        schema.make_sure_of_wal = lambda driver, database: None  # type: ignore[attr-defined]
+    first = os.fork()
+    if first == 0:
+        _Life(Path(database), "w1", random.Random(seed), "full", stops_in_doubt=True).lead(1)
+        os._exit(0)
+    os.waitpid(first, 0)
+    with closing(sqlite3.connect(database)) as reader:
+        reader.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        _Life(Path(database), "w2", random.Random(seed), "full").lead(1)
+
+
 def back_up(say: Say, database: str, is_synced: bool) -> None:
     """Writes, copies the store both ways while it is open, and writes on; a copy is marked once it returned."""
     if not is_synced:
@@ -66,10 +85,13 @@ class _Life:
 
     SESSIONS_AT_A_TIME = 3
 
-    def __init__(self, database: Path, writer: str, chance: random.Random, durability: str) -> None:
+    def __init__(
+        self, database: Path, writer: str, chance: random.Random, durability: str, *, stops_in_doubt: bool = False
+    ) -> None:
         self._open: Callable[[], SessionManager] = lambda: manager_on(database, durability=durability)
         self._writer = writer
         self._chance = chance
+        self._stops_in_doubt = stops_in_doubt
         self._started = 0
         self._steps: dict[str, Step] = {}
 
@@ -99,6 +121,8 @@ class _Life:
                 return
             # Left as it is, to be repeated by whoever opens the store after the power cut.
             mark(f"{session_id} {step} ?")
+            if self._stops_in_doubt:
+                os._exit(0)
             del self._steps[session_id]
             return
         mark(f"{session_id} {step}")

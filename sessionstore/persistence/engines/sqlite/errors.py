@@ -9,7 +9,7 @@ from sessionstore.persistence.engines.sqlite.library import sqlite3
 from sessionstore.persistence.execution import MalformedTextError
 
 # Extended result codes, which pysqlite3 does not name: the primary code with a number in the next byte.
-READONLY_ROLLBACK = sqlite3.SQLITE_READONLY | 2 << 8
+_READONLY_ROLLBACK = sqlite3.SQLITE_READONLY | 3 << 8
 _IOERR_WRITE, _IOERR_TRUNCATE, _IOERR_SHMSIZE = (sqlite3.SQLITE_IOERR | number << 8 for number in (3, 6, 19))
 
 _WHAT_TO_DO = {
@@ -18,7 +18,7 @@ _WHAT_TO_DO = {
     sqlite3.SQLITE_FULL: shortage.FULL,
     sqlite3.SQLITE_IOERR: "reading or writing failed; look at the disk and the system's log, then try again",
     sqlite3.SQLITE_READONLY: "it cannot be written; check the permissions of the file and of its folder; try again",
-    READONLY_ROLLBACK: "a -journal lies beside it, of a write that was cut off or of another database; "
+    _READONLY_ROLLBACK: "a -journal lies beside it, of a write that was cut off or of another database; "
     "if it came there with a copy, move it away",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that the folder exists and may be written",
     sqlite3.SQLITE_PERM: "access was denied; check the permissions of the file and of its folder",
@@ -46,6 +46,14 @@ def is_busy(error: sqlite3.Error) -> bool:
 def is_damage(error: sqlite3.Error | UnicodeDecodeError) -> bool:
     """Whether what was read makes no sense, for good or because the disk fails."""
     return _primary_code(error) == sqlite3.SQLITE_CORRUPT
+
+
+def is_before_rollback(error: sqlite3.Error) -> bool:
+    """Of an error met in reading: whether a journal must be played back first, which a read-only connection may not.
+
+    By the primary code: pysqlite3 does not tell the extended one.
+    """
+    return _primary_code(error) == sqlite3.SQLITE_READONLY
 
 
 def lock_timeout_error(lock_timeout: float) -> SessionLockError:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sessionstore.errors import DatabaseUnavailableError, SchemaError
-from sessionstore.persistence.engines.sqlite.errors import READONLY_ROLLBACK
+from sessionstore.persistence.engines.sqlite.errors import is_before_rollback
 from sessionstore.persistence.engines.sqlite.library import sqlite3
 from sessionstore.persistence.migrations import EXPECTED_COLUMNS, SCHEMA_REVISION
 
@@ -105,7 +105,7 @@ class DatabaseFile:
         try:
             return self._look("mode=ro")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != READONLY_ROLLBACK:
+            if not is_before_rollback(error):
                 raise
             # Its maker died while it switched to WAL, which is a transaction with a rollback journal. A look past the
             # journal refuses what is not ours; then SQLite may roll back, which writes.

@@ -19,6 +19,7 @@ from sessionstore.persistence.engines.sqlite.connections import (
 )
 from sessionstore.persistence.engines.sqlite.errors import is_busy, lock_timeout_error, translating
 from sessionstore.persistence.engines.sqlite.file import DatabaseFile
+from sessionstore.persistence.engines.sqlite.leftovers import make_sure_of_wal
 from sessionstore.persistence.engines.sqlite.library import sqlite3
 
 
@@ -97,6 +98,9 @@ def _switch_to_wal(file: DatabaseFile, lock_timeout: float) -> None:
             # Has an effect before the first page is written only.
             _execute_patiently(driver, "PRAGMA auto_vacuum = INCREMENTAL", lock_timeout)
             (mode,) = _execute_patiently(driver, "PRAGMA journal_mode = WAL", lock_timeout)
+        else:
+            # Before this connection closes, which may put the WAL away.
+            make_sure_of_wal(driver, file.path)
     if mode != "wal":
         raise DatabaseUnavailableError(
             f"{file}: SQLite cannot use write-ahead logging here (journal mode stays {mode}); "
