@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.concurrency import wait_until
 from tests.faults.injection.shim import FOREVER, Action, Change, Control, Kind, mark
-from tests.faults.injection.zygote import Say, Zygote
+from tests.faults.injection.zygote import ROOT, Say, Zygote
 
 LOG_BYTES = 1 << 20
 
@@ -40,6 +41,12 @@ def write_and_sync(say: Say, path: str, times: int) -> None:
         except OSError as error:
             say(errno.errorcode[error.errno or 0])
     os.close(descriptor)
+
+
+def spin(say: Say) -> None:
+    """Goes on for ever, saying nothing."""
+    while True:
+        time.sleep(0.01)
 
 
 def change_names(say: Say, folder: str) -> None:
@@ -207,3 +214,21 @@ def test_a_process_without_a_control_is_left_alone(zygote: Zygote, folder: Path)
 
 def test_this_process_carries_no_shim() -> None:
     assert not hasattr(ctypes.CDLL(None), "shim_mark")
+
+
+def test_no_child_outlives_who_asked_for_it(tmp_path: Path, shim_library: Path) -> None:
+    asker = """
+import os, sys
+from pathlib import Path
+from tests.faults.injection import test_shim
+from tests.faults.injection.zygote import Zygote
+zygote = Zygote(Path(sys.argv[1])).__enter__()
+print(zygote.start(test_shim.spin).pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", asker, str(shim_library)], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+
+    wait_until(lambda: not Path(f"/proc/{int(done.stdout)}").exists(), "the child to end")

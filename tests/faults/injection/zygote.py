@@ -4,6 +4,7 @@ It carries the library of `shim.c`; each child may be put under a `Control` of i
 module and reports over a socket, packet by packet; what it reported before it was killed is read all the same.
 """
 
+import ctypes
 import gc
 import importlib
 import json
@@ -24,6 +25,9 @@ from tests.faults.injection.shim import Control, attach
 ROOT = Path(__file__).parent.parent.parent.parent
 PATIENCE_SECONDS = 60.0
 MAX_REPORT_BYTES = 65536
+
+# From linux/prctl.h.
+PR_SET_PDEATHSIG = 1
 
 # Of what the keeper of a child says last.
 ENDED = "ended "
@@ -124,9 +128,15 @@ def _serve(orders: socket.socket, modules: list[str]) -> None:
         given = json.loads(order)
         importlib.import_module(given["module"])
         if os.fork() == 0:
+            _end_with_parent()
             orders.close()
             _keep(given, socket.socket(fileno=descriptors[0]))
         os.close(descriptors[0])
+
+
+def _end_with_parent() -> None:
+    """Right after a fork: kill -9 once the parent is gone, so that no child outlives a test that was killed."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _keep(order: dict[str, Any], channel: socket.socket) -> None:
@@ -134,6 +144,7 @@ def _keep(order: dict[str, Any], channel: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid == 0:
+        _end_with_parent()
         _run(order, channel)
     _, status = os.waitpid(pid, 0)
     channel.send(f"{ENDED}{os.waitstatus_to_exitcode(status)}".encode())

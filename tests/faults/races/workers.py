@@ -22,6 +22,8 @@ from tests.workers import say, wait_for_go
 
 # So many, instead of 500: a checkpoint every few milliseconds.
 COMMITS_BETWEEN_CHECKPOINTS = 20
+# Who goes on for ever ends with the test that started it, also when that is killed.
+STARTER = os.getppid()
 
 
 class Racer(workers.Worker):
@@ -63,7 +65,7 @@ def checkpoint_always(database: Path, lock: str, name: str) -> None:
     engine = engine_of(store_on(database, lock))
     say("ready")
     wait_for_go()
-    while True:
+    while os.getppid() == STARTER:
         for _ in range(2):
             engine._checkpoints.run(engine._writer.driver)
         time.sleep(0.01)
@@ -76,7 +78,7 @@ def write_always(database: Path, lock: str, name: str) -> None:
     say("ready")
     wait_for_go()
     number = 0
-    while True:
+    while os.getppid() == STARTER:
         number += 1
         session_id = manager.create_session(request(), session_id=f"{name}-{number}")
         os.write(notes, f"{session_id}\n".encode())
@@ -87,7 +89,7 @@ def read_long(database: Path, lock: str, name: str) -> None:
     say("ready")
     wait_for_go()
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
-        while True:
+        while os.getppid() == STARTER:
             connection.execute("BEGIN")
             connection.execute("SELECT count(*) FROM sessions").fetchone()
             time.sleep(0.2)
@@ -101,7 +103,7 @@ def open_and_close_always(database: Path, lock: str, name: str) -> None:
     say("ready")
     wait_for_go()
     number = 0
-    while True:
+    while os.getppid() == STARTER:
         number += 1
         with store_on(database, lock) as manager:
             session_id = manager.create_session(request(), session_id=f"{name}-{number}")
