@@ -52,7 +52,7 @@ def test_a_store_that_is_there_is_kept(folder: Path) -> None:
 
 def test_a_damaged_backup_is_refused_in_one_line(folder: Path) -> None:
     sessionstore("backup", "copy.db", "-d", "sessions.db", folder=folder)
-    query(folder / "copy.db", "INSERT INTO scenes VALUES ('nobody', 1, 1, '2026-01-01', '2026-01-01', '{}')")
+    query(folder / "copy.db", "INSERT INTO scenes VALUES ('nobody', 1, 1, '2026-01-01', '2026-01-01', '{}', NULL)")
 
     done = sessionstore("restore", "copy.db", "-d", "new.db", folder=folder)
 

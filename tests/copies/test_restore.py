@@ -121,7 +121,7 @@ def spoil_page(backup: Path) -> None:
 
 
 def orphan(backup: Path) -> None:
-    query(backup, "INSERT INTO scenes VALUES ('nobody', 1, 1, '2026-01-01', '2026-01-01', '{}')")
+    query(backup, "INSERT INTO scenes VALUES ('nobody', 1, 1, '2026-01-01', '2026-01-01', '{}', NULL)")
 
 
 def cut(backup: Path) -> None:

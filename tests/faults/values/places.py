@@ -66,7 +66,15 @@ MADE_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 WITHOUT_SESSION = {
     *("create_session", "get_sessions_by_status", "list_sessions", "attach_job", "allow_retry", "bulk_update_sessions"),
     *("count_expired_sessions", "cleanup_completed_sessions", "claim_next_session"),
-    *("report", "backup", "snapshot", "register_session_callback", "unregister_session_callback", "reconfigure"),
+    *(
+        "report",
+        "backup",
+        "snapshot",
+        "register_session_callback",
+        "unregister_session_callback",
+        "reconfigure",
+        "check",
+    ),
 }
 
 
@@ -257,5 +265,6 @@ PLACES["register_session_callback(callback)"] = Place(
     )
 )
 place("reconfigure", "cleanup_interval")
+place("check", "deep", asks=True)
 for each in ("backup", "snapshot"):
     place(each, "path", names=True)

@@ -34,8 +34,9 @@ def test_control_without_parameters_a_value_changes_the_schema(stage: Stage, mon
             return execute(self, sql, values, take)
         text = re.sub(r":(\w+)", lambda name: f"'{values[name[1]]}'", sql)
         for statement in text.split(";"):
-            result = execute(self, statement.partition("--")[0] or "SELECT 1", {}, take)
-        return result
+            execute(self, statement.partition("--")[0] or "SELECT 1", {}, take)
+        # As many rows as the store looks for.
+        return 1
 
     monkeypatch.setattr(Executor, "_execute", put_together)
     with pytest.raises(AssertionError):

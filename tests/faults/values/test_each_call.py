@@ -17,7 +17,13 @@ from tests.faults.values.stage import Stage
 # Each place and each value several times; 160 would do for once.
 SHORT_CASES = 2000
 # Of these, every value that is good is carried out, and cleans up or closes what others are to be tested on.
-TESTED_ELSEWHERE = {"cleanup_expired_sessions(max_age_hours)", "reconfigure(max_sessions)", "shutdown(timeout)"}
+# A `progress` of a backup is called, which tests/copies looks at.
+TESTED_ELSEWHERE = {
+    "cleanup_expired_sessions(max_age_hours)",
+    "reconfigure(max_sessions)",
+    "shutdown(timeout)",
+    "backup(progress)",
+}
 ENDLESS = "endless"
 
 

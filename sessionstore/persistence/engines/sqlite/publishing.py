@@ -38,8 +38,12 @@ def publish(write: Callable[[Path], object], target: Path) -> None:
         # Outside the block that removes it: what is there is another thread's, which copies to the same name.
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     try:
-        with _translating(target):
+        try:
             write(partial)
+        except sqlite3.Error as error:
+            # It may be the store that cannot be read; but it is the copy that needs room.
+            raise translated(error, str(target)) from error
+        with _translating(target):
             _sync_file(partial)
             # A link, not a rename: it fails when the name was taken in the meantime.
             os.link(partial, target)
@@ -57,9 +61,6 @@ def _translating(target: Path) -> Iterator[None]:
         yield
     except FileExistsError as error:
         raise _taken(target) from error
-    except sqlite3.Error as error:
-        # It may be the store that cannot be read; but it is the copy that needs room.
-        raise translated(error, str(target)) from error
     except OSError as error:
         raise translated_system_error(error, str(target)) from error
 
