@@ -4,7 +4,7 @@ Why: SQLite has none. Of single bits that flip in its file, half give other data
 rows of sessions, scenes, events, tombstones and paid calls get one each, which reading verifies. NULL is that of a row
 that nobody has signed yet: those there are get theirs with their next write. And events must have an hour: so far a
 trigger saw to that, for a quarter of what an event costs.
-Cost on a large table: rewrites `sessions` and `session_events` once; about 140 seconds a million sessions with 13 events
+Cost on a large table: rewrites `sessions` and `session_events` once; 140 seconds a million sessions with 13 events
 each. Nothing else is read.
 Can it go back: yes, forgetting the checksums.
 Does the previous release run on it: it reads. A process of it that is still open is refused to change what is signed,
