@@ -8,9 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from sessionstore import GenerationRun, GenerationStatus, SessionManager
 from sessionstore.operations import summaries
+from sessionstore.operations.retention import prune_history
 from sessionstore.testing import ManualClock
 from tests.concurrency import ask, engine_of, request, scene
 from tests.conftest import OpenManager
@@ -196,3 +198,22 @@ def test_counts_that_a_foreign_program_put_wrong_keep_no_session_from_going(
         other.commit()
     assert manager.remove_session("a")
     assert manager.get_performance_stats()["total_sessions"] == 0
+
+
+def test_a_cleanup_runs_the_same_statements_however_many_it_finds(
+    open_manager: OpenManager, clock: ManualClock
+) -> None:
+    """The driver keeps some hundred prepared statements: one for each count of rows would be megabytes."""
+    manager = open_manager(max_sessions=None, tombstone_retention_days=1, event_retention_days=1)
+    held = engine_of(manager)._writer.held
+    assert held is not None
+    seen: list[set[str]] = []
+    event.listen(held.sql, "before_cursor_execute", lambda *given: seen[-1].add(given[2]))
+    for count in (1, 2, 7):
+        for _ in range(count):
+            manager.remove_session(manager.create_session({"story_text": "A lamp."}))
+        clock.advance(days=2)
+        seen.append(set())
+        prune_history(manager._store)
+    assert seen[0]
+    assert seen == [seen[0]] * 3

@@ -76,13 +76,13 @@ class JsonText(UserDefinedType[str]):
 
 
 def each_of(name: str) -> Select[tuple[str]]:
-    """The texts of a list given as one parameter, so that a statement is the same whatever the list's length."""
+    """The values of a list given as one parameter, so that a statement is the same whatever the list's length."""
     return select(func.json_each(bindparam(name, type_=Text())).table_valued("value").c.value)
 
 
-def as_list(texts: Sequence[str]) -> str:
+def as_list(values: Sequence[str | int]) -> str:
     """What such a parameter is bound to."""
-    return to_json(texts).decode()
+    return to_json(values).decode()
 
 
 class day_of(FunctionElement[datetime]):  # noqa: N801 - stands in statements as a function does

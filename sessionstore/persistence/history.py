@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Integer, Select, Table, bindparam, delete, func, insert, literal, select
+from sqlalchemy import Integer, Table, bindparam, delete, func, insert, literal, select
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from sessionstore.models import Tombstone, TombstoneReason
 from sessionstore.persistence.checksums import MISMATCH, as_stored, bound_as_stored, checksum_of, is_sound, stored
 from sessionstore.persistence.codec import corrupted
-from sessionstore.persistence.columns import Instant, day_of, instant_from
+from sessionstore.persistence.columns import Instant, as_list, day_of, each_of, instant_from
 from sessionstore.persistence.execution import Executor
 from sessionstore.persistence.repository import SessionRepository
 from sessionstore.persistence.session_rows import sound_states
@@ -173,14 +173,13 @@ class HistoryRepository:
         """
         rows = self._statements.rows(OLD_TOMBSTONES, {"before": before, "limit": limit})
         sound = [row.tombstone_id for row in rows if is_sound_tombstone(row) and row.gone_at < stored(before)]
-        due = select(tombstones.tombstone_id).where(tombstones.tombstone_id.in_(sound))
-        execute = self._statements.core.execute
-        execute(_adding_to_totals(due))
-        return execute(delete(TOMBSTONES).where(tombstones.tombstone_id.in_(due))).rowcount
+        execute, ids = self._statements.core.execute, {"ids": as_list(sound)}
+        execute(ADD_TO_TOTALS, ids)
+        return execute(DELETE_TOMBSTONES, ids).rowcount
 
 
-def _adding_to_totals(due: Select[Any]) -> Any:
-    """A statement that adds what these tombstones amount to, to the totals of the days they were created on."""
+def _adding_to_totals() -> Any:
+    """A statement that adds what some tombstones amount to, to the totals of the days they were created on."""
     key = (
         day_of(tombstones.created_at),
         func.coalesce(tombstones.media_type, ""),
@@ -196,8 +195,13 @@ def _adding_to_totals(due: Select[Any]) -> Any:
         "generated_count": func.count(tombstones.generation_ms),
         "generation_ms": func.coalesce(func.sum(tombstones.generation_ms), 0),
     }
-    amounts = select(*key, *figures.values()).where(tombstones.tombstone_id.in_(due)).group_by(*key)
+    amounts = select(*key, *figures.values()).where(_is_one_of_them).group_by(*key)
     added = sqlite_insert(TOTALS).from_select([*TOTALS.primary_key.columns.keys(), *figures], amounts)
     return added.on_conflict_do_update(
         index_elements=list(TOTALS.primary_key), set_={name: TOTALS.c[name] + added.excluded[name] for name in figures}
     )
+
+
+_is_one_of_them = tombstones.tombstone_id.in_(each_of("ids"))
+ADD_TO_TOTALS = _adding_to_totals()
+DELETE_TOMBSTONES = delete(TOMBSTONES).where(_is_one_of_them)
