@@ -90,7 +90,7 @@ def test_a_store_takes_no_more_after_many_generations_than_after_some(
     generations = extent(GENERATIONS, LONG_GENERATIONS)
     samples = backend.samples(generations, backend.generate)
     tally("soak", f"{generations:,} generations", summary(samples))
-    assert growth(samples) == []
+    assert growth(samples, generations * MINUTES_A_GENERATION / 60) == []
     assert backend.manager.get_session_count() < 3 * 60 / MINUTES_A_GENERATION
 
 
@@ -121,7 +121,7 @@ class Leaks:
 
 @pytest.mark.timeout(600)
 def test_control_planted_leaks_are_found_by_the_same_measure(backend: Backend) -> None:
-    leaks = Leaks(backend)
+    leaks, hours = Leaks(backend), CONTROL_GENERATIONS * MINUTES_A_GENERATION / 60
     calls = iter(range(CONTROL_GENERATIONS))
 
     def generate_and_leak() -> None:
@@ -130,7 +130,7 @@ def test_control_planted_leaks_are_found_by_the_same_measure(backend: Backend) -
             leaks.leak()
 
     try:
-        grown = growth(backend.samples(CONTROL_GENERATIONS, generate_and_leak))
+        grown = growth(backend.samples(CONTROL_GENERATIONS, generate_and_leak), hours)
     finally:
         leaks.clear()
     assert {each.partition(":")[0] for each in grown} >= {"memory_kib", "file_kib", "threads", "descriptors"}
