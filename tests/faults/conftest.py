@@ -41,7 +41,8 @@ def tally(record_property: Callable[[str, object], None]) -> Tally:
     """`tally(fault, extent, found)`: a line of the table that the run ends with."""
 
     def note(fault: str, extent: str, found: str) -> None:
-        record_property(TALLIED, [fault, extent, found])
+        # As plain text: what a test calls its words by cannot cross to the process that prints them.
+        record_property(TALLIED, [str(each) for each in (fault, extent, found)])
 
     return note
 
