@@ -41,11 +41,13 @@ class Store:
         self.codec: SessionCodec[Any, Any] = SessionCodec(request_model, scene_model, self.clock, limits)
         self.accesses = AccessTimes()
         self.engine = open_engine(settings, clock=self.clock, codec=self.codec, callbacks=self.callbacks)
-        self.clock_jumps = ClockJumps(
-            self.now(),
-            self.engine.read(lambda unit: unit.history.last_event_at()),
-            system_uptime if self.clock is utc_now else None,
-        )
+        try:
+            last_event_at = self.engine.read(lambda unit: unit.history.last_event_at())
+        except BaseException:
+            # An application may try to open it again and again.
+            self.engine.close(0, lambda: None)
+            raise
+        self.clock_jumps = ClockJumps(self.now(), last_event_at, system_uptime if self.clock is utc_now else None)
         self.heartbeats = Heartbeats(self.engine, self.now)
         self.feed = Feed(self.engine)
         self.every_process_callbacks = EveryProcessCallbacks(self.engine, self.feed)

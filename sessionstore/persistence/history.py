@@ -147,8 +147,11 @@ class HistoryRepository:
         return read_tombstone(row)
 
     def last_event_at(self) -> datetime | None:
-        """When the last event happened, by the clock of whoever wrote it."""
-        row = self._statements.first(LAST_EVENT)
+        """When the last event happened, by the clock of whoever wrote it; None too when that is damaged."""
+        try:
+            row = self._statements.first(LAST_EVENT)
+        except (ValueError, TypeError):
+            return None  # A store must open for its damage to be found.
         moment: datetime | None = row and row.occurred_at
         return moment
 

@@ -78,7 +78,7 @@ def test_what_has_no_room_is_refused_in_words_and_nothing_acknowledged_is_lost(
         # The same manager, without being opened again; and what was refused can be repeated.
         for number in range(20, len(acknowledged) + 1):
             assert manager.create_session(STORY, session_id=f"created-{number}") == f"created-{number}"
-    assert not [each for each in manager.check() if each.severity == "error"]
+    assert not [each for each in manager.check() if each.severity == "error" and each.check != "disk_space"]
     tally(f"disk full: {type(disk).__name__}", f"{len(acknowledged)} sessions", "0 lost, written on with room again")
 
 
@@ -154,7 +154,7 @@ def test_a_store_closes_on_a_disk_that_is_full_and_is_whole_when_it_is_opened_ag
         assert manager.shutdown(timeout=10)
     with manager_on(disk.folder / "sessions.db") as again:
         assert {each["session_id"] for each in again.get_all_sessions_info()} == set(acknowledged)
-        assert not [each for each in again.check() if each.severity == "error"]
+        assert not [each for each in again.check() if each.severity == "error" and each.check != "disk_space"]
 
 
 @pytest.mark.parametrize("disk", ["small disk", "file size"], indirect=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sessionstore.errors import DatabaseUnavailableError, SchemaError
-from sessionstore.persistence.engines.sqlite.errors import is_before_rollback
+from sessionstore.persistence.engines.sqlite.errors import is_before_rollback, translated_system_error
 from sessionstore.persistence.engines.sqlite.library import sqlite3
 from sessionstore.persistence.migrations import EXPECTED_COLUMNS, SCHEMA_REVISION
 
@@ -216,7 +216,7 @@ class DatabaseFile:
         try:
             sync_folder(self.path.parent)
         except OSError as error:
-            raise self._unusable(f"its name cannot be put on disk ({error.strerror}); look at the disk") from error
+            raise translated_system_error(error, str(self._given)) from error
 
     @staticmethod
     def _identify(path: Path | str) -> tuple[int, int]:
