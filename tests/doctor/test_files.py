@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -153,8 +154,10 @@ def test_room_is_little_when_a_checkpoint_and_some_writes_would_take_it(free: in
 @pytest.mark.parametrize(("size", "exit_code"), [("12m", 1), ("48m", 0), ("160m", 0)])
 def test_a_small_disk_is_nearly_full(size: str, exit_code: int, tmp_path: Path) -> None:
     expected = {"12m": "error", "48m": "warning", "160m": "ok"}[size]
-    mounted = f"mount -t tmpfs -o size={size} tmpfs {tmp_path} && cd {tmp_path} && "
-    commands = f"{sys.executable} -m sessionstore migrate && {sys.executable} -m sessionstore check; echo exit $?"
+    folder = shlex.quote(str(tmp_path))
+    mounted = f"mount -t tmpfs -o size={size} tmpfs {folder} && cd {folder} && "
+    python = shlex.quote(sys.executable)
+    commands = f"{python} -m sessionstore migrate && {python} -m sessionstore check; echo exit $?"
     done = subprocess.run(
         ["unshare", "--map-root-user", "--mount", "sh", "-c", f"{mounted}{commands}"],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},

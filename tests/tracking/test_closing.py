@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sessionstore import GenerationRun, ManagerClosedError, Provider, SessionLockError
+from sessionstore.operations import upkeep
 from tests.concurrency import Caller, ask, manager_on, request, scene, wait_until
 from tests.tracking.foreign import Outage, outcomes
 from tests.tracking.stopping import slow_provider
@@ -127,7 +128,7 @@ def test_a_with_block_that_cannot_close_in_time_says_so(
     manager.create_session(request(), session_id="s")
     caller = Caller(lambda: manager.with_session_lock("s", stay))
     assert is_inside.wait(10)
-    monkeypatch.setattr(manager, "shutdown", partial(manager.shutdown, 0.05))
+    monkeypatch.setattr(upkeep, "USUAL_TIMEOUT_SECONDS", 0.05)
     with manager:
         pass
     assert "the store is left open" in caplog.text
