@@ -30,7 +30,7 @@ from sessionstore.persistence.engines.sqlite.doctor.repairs import (
     rewrite_header,
 )
 from sessionstore.persistence.engines.sqlite.doctor.wal import LARGE_WAL_BYTES
-from sessionstore.persistence.engines.sqlite.errors import translating
+from sessionstore.persistence.engines.sqlite.errors import translating, translating_all
 from sessionstore.persistence.engines.sqlite.file import DatabaseFile
 from sessionstore.persistence.engines.sqlite.group_commit import GroupCommit
 from sessionstore.persistence.engines.sqlite.guard import FileGuard
@@ -69,7 +69,7 @@ class SqliteEngine(Engine):
         self._durability = settings.durability
         self._queue = WriteQueue(lock_timeout)
         # What was opened before something failed is closed: an application may try again and again.
-        with translating(str(self._file)), ExitStack() as undo:
+        with translating_all(str(self._file)), ExitStack() as undo:
             self._file.require_usable(create=settings.auto_migrate)
             ensure_schema(self._file, auto_migrate=settings.auto_migrate, lock_timeout=lock_timeout)
             self._readers = Readers(self._holding(self._connect))
@@ -121,7 +121,7 @@ class SqliteEngine(Engine):
         return self.gate.run(self._look_at_mark, None)
 
     def _look_at_mark(self, place: Place, _: None) -> int:
-        with translating(str(self._file)):
+        with translating_all(str(self._file)):
             return self._mark.look()
 
     def reclaim_space(self) -> bool:
@@ -129,7 +129,7 @@ class SqliteEngine(Engine):
 
     def _reclaim(self, unit: UnitOfWork) -> bool:
         driver = self._writer.driver
-        with translating(str(self._file)):
+        with translating_all(str(self._file)):
             # The pragma gives one page back for each row that is fetched.
             driver.execute(f"PRAGMA incremental_vacuum({RECLAIM_PAGES})").fetchall()
             return bool(pragma(driver, "freelist_count"))
@@ -167,7 +167,7 @@ class SqliteEngine(Engine):
         return [("wal", f"cut back from {before:,} to {after:,} bytes")] if after < before else []
 
     def _on_writer(self, act: Callable[[sqlite3.Connection], T]) -> T:
-        with translating(str(self._file)):
+        with translating_all(str(self._file)):
             return act(self._writer.driver)
 
     def _connected(self, place: Place, act: Callable[[sqlite3.Connection], T]) -> T:

@@ -93,11 +93,19 @@ def in_doubt_error(error: sqlite3.Error, database: str) -> DatabaseUnavailableEr
 
 @contextmanager
 def translating(database: str) -> Iterator[None]:
-    """Around calls of the driver that do not go through SQLAlchemy, and around those of the system."""
+    """Around calls of the driver that do not go through SQLAlchemy."""
     try:
         yield
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise translated(error, database) from error
+
+
+@contextmanager
+def translating_all(database: str) -> Iterator[None]:
+    """Around calls of the system too; not where a caller's code may run, whose errors are its own."""
+    try:
+        with translating(database):
+            yield
     except OSError as error:
         raise translated_system_error(error, database) from error
 

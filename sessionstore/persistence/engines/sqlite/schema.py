@@ -17,7 +17,7 @@ from sessionstore.persistence.engines.sqlite.connections import (
     connect,
     sqlalchemy_engine,
 )
-from sessionstore.persistence.engines.sqlite.errors import is_busy, lock_timeout_error, translating
+from sessionstore.persistence.engines.sqlite.errors import is_busy, lock_timeout_error, translating_all
 from sessionstore.persistence.engines.sqlite.file import DatabaseFile
 from sessionstore.persistence.engines.sqlite.leftovers import make_sure_of_wal
 from sessionstore.persistence.engines.sqlite.library import sqlite3
@@ -48,7 +48,7 @@ def ensure_schema(file: DatabaseFile, *, auto_migrate: bool, lock_timeout: float
 def open_for_migration(path: str, lock_timeout: float) -> Iterator[Connection]:
     """For Alembic's own commands: after the same look at the file, the connection of `migrating_connection`."""
     file = DatabaseFile(path)
-    with translating(str(file)):
+    with translating_all(str(file)):
         file.require_usable(create=True)
         migrations.require_known(file.look().revision, str(file))
         with migrating_connection(file, lock_timeout) as connection:
@@ -72,7 +72,7 @@ def migrating_connection(file: DatabaseFile, lock_timeout: float) -> Iterator[Co
     )
     held = HeldConnection(engine, str(file))
     try:
-        with translating(str(file)):
+        with translating_all(str(file)):
             begin_immediate(held.driver, time.monotonic() + lock_timeout, lock_timeout)
             yield held.sql
             orphans = held.driver.execute("PRAGMA foreign_key_check").fetchall()

@@ -5,7 +5,7 @@ from typing import Any
 
 from sessionstore.errors import DatabaseUnavailableError
 from sessionstore.persistence.engines.sqlite.connections import HeldConnection, begin_immediate
-from sessionstore.persistence.engines.sqlite.errors import in_doubt_error, is_busy, translated, translating
+from sessionstore.persistence.engines.sqlite.errors import in_doubt_error, is_busy, translated, translating_all
 from sessionstore.persistence.engines.sqlite.file import DatabaseFile
 from sessionstore.persistence.engines.sqlite.library import sqlite3
 
@@ -97,7 +97,7 @@ class Writer:
         if self.held is not None and not self.held.is_sound():
             self.close()
         if self.held is None:
-            with translating(self._name):
+            with translating_all(self._name):
                 held = self._connect()
                 try:
                     _require_writable(held.driver)
