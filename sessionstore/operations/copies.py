@@ -28,9 +28,9 @@ def restore(backup: str | Path, database_url: str | None = None, *, progress: Pr
     """Makes a store of a backup, where there is none yet. The backup stays as it is.
 
     `database_url` defaults to the settings'. Before the store gets its name it was copied whole, examined and synced:
-    every page, every row's session and the schema, which may be an older one that the next opening migrates. After
-    any failure there is nothing. `progress` is called with the bytes that are copied and those there are; what it
-    raises ends the restoring.
+    every page, every row's session and checksum, and the schema, which may be an older one that the next opening
+    migrates; rows of that have no checksums that could be looked at. After any failure there is nothing. `progress` is
+    called with the bytes that are copied and those there are; what it raises ends the restoring.
 
     Raises:
         DatabaseUnavailableError: when the backup is damaged or is none, or something is there already: a store, or

@@ -104,6 +104,23 @@ SIGN = {
 }
 
 
+def damaged_rows(statements: Executor) -> Iterator[DamagedRow]:
+    """Every row that is another than was signed, as they are met; a page that cannot be read ends it.
+
+    Raises:
+        DatabaseUnavailableError: then.
+    """
+    for each in CHECKED:
+        for row in _rows(statements, EVERY_ROW[each.table.name]):
+            key = " ".join(str(getattr(row, column.key)) for column in each.key)
+            yield from (DamagedRow(each.table.name, key, what) for what in each.damage(row))
+
+
+def _rows(statements: Executor, statement: Select[Any]) -> Iterator[Any]:
+    for row in statements.stream(statement):
+        yield cast(Any, row)._make(map(text_in, row))
+
+
 class SoundnessRepository:
     """Verifies and signs rows, of whatever table, in its unit of work."""
 
@@ -112,15 +129,8 @@ class SoundnessRepository:
         self._codec = codec
 
     def damaged_rows(self) -> Iterator[DamagedRow]:
-        """Every row that is another than was signed, as they are met; a page that cannot be read ends it.
-
-        Raises:
-            DatabaseUnavailableError: then.
-        """
-        for each in CHECKED:
-            for row in self._rows(EVERY_ROW[each.table.name]):
-                key = " ".join(str(getattr(row, column.key)) for column in each.key)
-                yield from (DamagedRow(each.table.name, key, what) for what in each.damage(row))
+        """As the function of that name, in this unit of work."""
+        return damaged_rows(self._statements)
 
     def count_unchecked(self) -> int:
         """Rows that nobody has signed yet, from before there were checksums or changed by another program."""
@@ -136,14 +146,10 @@ class SoundnessRepository:
         return signed
 
     def _signable(self, each: CheckedTable) -> Iterator[tuple[dict[str, Any], dict[str, int]]]:
-        for row in self._rows(UNSIGNED_ROWS[each.table.name]):
+        for row in _rows(self._statements, UNSIGNED_ROWS[each.table.name]):
             try:
                 checksums = each.signature(self._codec, row)
             except (SessionCorruptedError, ValidationError, ValueError, TypeError):
                 continue
             if not each.damage(row):
                 yield {f"key_{column.key}": getattr(row, column.key) for column in each.key}, checksums
-
-    def _rows(self, statement: Select[Any]) -> Iterator[Any]:
-        for row in self._statements.stream(statement):
-            yield cast(Any, row)._make(map(text_in, row))

@@ -124,6 +124,10 @@ def orphan(backup: Path) -> None:
     query(backup, "INSERT INTO scenes VALUES ('nobody', 1, 1, '2026-01-01', '2026-01-01', '{}', NULL)")
 
 
+def flip(backup: Path) -> None:
+    query(backup, "UPDATE sessions SET media_type = 'other'")
+
+
 def cut(backup: Path) -> None:
     os.truncate(backup, backup.stat().st_size // 2)
 
@@ -155,6 +159,7 @@ def be_a_pipe(backup: Path) -> None:
     [
         (spoil_page, "damaged, and nothing was restored"),
         (orphan, r"damaged, and nothing was restored \(rows of scenes have no session\)"),
+        (flip, r"damaged, and nothing was restored \(state of sessions a does not match its checksum"),
         (cut, "malformed"),
         (be_of_another_application, "another application's"),
         (be_empty, "empty, and no backup"),

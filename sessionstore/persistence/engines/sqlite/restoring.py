@@ -4,16 +4,20 @@ import os
 import stat
 from contextlib import closing
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from sessionstore.persistence import migrations
 from sessionstore.persistence.engines.base import Progress
+from sessionstore.persistence.engines.sqlite.connections import HeldConnection, sqlalchemy_engine
 from sessionstore.persistence.engines.sqlite.copies import copy_pages
 from sessionstore.persistence.engines.sqlite.doctor.damage import orphaned, problems_of
 from sessionstore.persistence.engines.sqlite.errors import translating
 from sessionstore.persistence.engines.sqlite.file import DatabaseFile, look_through
 from sessionstore.persistence.engines.sqlite.library import sqlite3
 from sessionstore.persistence.engines.sqlite.publishing import BESIDE, publish, refused
+from sessionstore.persistence.migrations import SCHEMA_REVISION
+from sessionstore.persistence.soundness import damaged_rows
 
 # So many problems are told of a backup that is refused.
 MAX_PROBLEMS = 3
@@ -48,10 +52,23 @@ def _copy(source: sqlite3.Connection, backup: Path, path: Path, *, progress: Pro
         raise refused(backup, "it is in use; copy a store that is in use with `sessionstore backup`, and restore that")
     with closing(_connect(path, is_still=True)) as copy:
         problems = [*problems_of(copy), *(f"rows of {table} have no session" for table in orphaned(copy))]
+        # Of an older schema the columns are others; its rows are verified by `check`, once it is migrated.
+        is_signed = copy.execute("SELECT version_num FROM alembic_version").fetchone()[0] == SCHEMA_REVISION
+    problems += _damaged_rows(path) if is_signed and not problems else []
     if problems:
         more = f" and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
         found = "; ".join(problems[:MAX_PROBLEMS]) + more
         raise refused(backup, f"it is damaged, and nothing was restored ({found}); take another backup")
+
+
+def _damaged_rows(path: Path) -> list[str]:
+    held = HeldConnection(sqlalchemy_engine(partial(_connect, path, is_still=True), str(path)), str(path))
+    try:
+        held.driver.execute("BEGIN")
+        rows = islice(damaged_rows(held.statements), MAX_PROBLEMS + 1)
+        return [f"{each.what} of {each.table} {each.key} does not match its checksum" for each in rows]
+    finally:
+        held.close()
 
 
 def _require_nothing_of_another(target: Path) -> None:
